@@ -1,0 +1,77 @@
+//! The attempts made for one call: the ledger that retry and router share.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::error::{Error, ErrorKind};
+
+/// One attempt that has ended.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Attempt {
+    /// The deployment that was asked.
+    pub deployment: Arc<str>,
+    /// What went wrong; `None` when it answered.
+    pub failure: Option<ErrorKind>,
+    /// How long it took, to the head of the answer or to the failure.
+    pub took: Duration,
+}
+
+/// The attempts of one call, shared by all clones of its context.
+#[derive(Debug, Clone, Default)]
+pub struct Attempts(Arc<Mutex<Ledger>>);
+
+#[derive(Debug, Default)]
+struct Ledger {
+    ended: Vec<Attempt>,
+    errors: Vec<Error>,
+    begun: u32,
+}
+
+impl Attempts {
+    /// Notes that an attempt is made, and returns its number, from 1.
+    pub fn begin(&self) -> u32 {
+        let mut ledger = self.lock();
+        ledger.begun = ledger.begun.saturating_add(1);
+        ledger.begun
+    }
+
+    /// Notes how an attempt at `deployment` ended.
+    pub fn end(&self, deployment: impl Into<Arc<str>>, took: Duration, error: Option<&Error>) {
+        let failure = error.map(Error::kind);
+        let mut ledger = self.lock();
+        ledger.ended.push(Attempt { deployment: deployment.into(), failure, took });
+        ledger.errors.extend(error.cloned());
+    }
+
+    /// How many attempts were begun.
+    pub fn len(&self) -> u32 {
+        self.lock().begun
+    }
+
+    /// Whether none was begun.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The attempts that have ended, oldest first.
+    pub fn ended(&self) -> Vec<Attempt> {
+        self.lock().ended.clone()
+    }
+
+    /// The errors of those that failed, oldest first: the list that the caller gets when all fail (S1.6).
+    pub fn errors(&self) -> Vec<Error> {
+        self.lock().errors.clone()
+    }
+
+    /// Whether `deployment` has failed in this call.
+    pub fn has_failed(&self, deployment: &str) -> bool {
+        let ledger = self.lock();
+        ledger.ended.iter().any(|attempt| attempt.failure.is_some() && &*attempt.deployment == deployment)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Ledger> {
+        // The ledger is plain data: a panic elsewhere leaves it as good as it was.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,35 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod attempts;
+mod call;
+pub mod chat;
+mod embed;
+mod end;
+mod error;
+mod event;
+mod lossless;
+mod model_id;
+mod provider;
+mod rate_limits;
+mod reply;
+#[cfg(feature = "test-kit")]
+pub mod test_kit;
+mod trace;
+mod usage;
+
+pub use self::attempts::{Attempt, Attempts};
+pub use self::call::{CacheDirective, Call, Context, ContextData, Namespace, RetrievedChunk, Subject};
+#[doc(inline)]
+pub use self::chat::{ChatChunk, ChatRequest, ChatResponse, FinishReason, Message};
+pub use self::embed::{BoxEmbedder, EmbedCall, EmbedInput, EmbedReply, EmbedRequest, Embedder};
+pub use self::end::{End, Keep, Outcome};
+pub use self::error::{BoxError, Error, ErrorKind, Remedy, Timer};
+pub use self::event::{Event, Events, Severity};
+pub use self::lossless::{Extra, Wire};
+pub use self::model_id::ModelId;
+pub use self::provider::{BoxFuture, BoxProvider, Provider};
+pub use self::rate_limits::{RateLimit, RateLimits};
+pub use self::reply::{BoxChunks, CacheStatus, ChunkResult, Chunks, Level, Reply, ReplyHead};
+pub use self::trace::TraceParent;
+pub use self::usage::Usage;

@@ -1,0 +1,411 @@
+//! What comes back: a head, and an answer that is whole or a stream.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
+
+use futures_core::Stream;
+use tokio::time::Instant;
+
+use crate::chat::{Assembler, ChatChunk, ChatResponse, replay};
+use crate::end::{End, Hook, Keep, Outcome, Watch};
+use crate::error::{Error, ErrorKind};
+use crate::lossless::Wire;
+use crate::rate_limits::RateLimits;
+use crate::usage::Usage;
+
+/// One event of a streamed answer, or why there are no more.
+pub type ChunkResult = Result<Wire<ChatChunk>, Error>;
+
+/// A boxed stream of chunks: what [`Reply::map_stream`] takes and gives.
+pub type BoxChunks = Pin<Box<dyn Stream<Item = ChunkResult> + Send>>;
+
+/// The answer to a [`Call`](crate::Call): a head, and a body that is whole or a stream.
+///
+/// One type for both, as `http::Response<Body>` is one: a layer that changes the head, watches the end
+/// ([`Reply::on_end`]) or maps the stream is written once. Dropping a reply cancels the upstream request and still
+/// fires the end hooks.
+pub struct Reply {
+    /// What is known of the answer before its content.
+    pub head: ReplyHead,
+    body: Body,
+}
+
+enum Body {
+    Whole(Box<Wire<ChatResponse>>),
+    Stream(Chunks),
+}
+
+/// What is known of an answer before its content.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct ReplyHead {
+    /// The provider that answers.
+    pub provider: Arc<str>,
+    /// Its name of the model.
+    pub model: Arc<str>,
+    /// The deployment, where there are several.
+    pub deployment: Option<Arc<str>>,
+    /// The rung of the degradation ladder that answers (S7.3).
+    pub level: Level,
+    /// What the caches did.
+    pub cache: CacheStatus,
+    /// How many attempts the answer took; 1 when the first succeeded, 0 when nobody was asked (a cache hit).
+    pub attempts: u32,
+    /// When the call was begun.
+    pub started: Option<Instant>,
+    /// From there to the first content event of a stream, or to the whole answer.
+    pub first_token: Option<Duration>,
+    /// The provider's id of the request.
+    pub request_id: Option<String>,
+    /// The provider's rate limits, where its headers tell them.
+    pub rate_limits: Option<RateLimits>,
+}
+
+/// The rung of the degradation ladder that answers (S7.3).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Level {
+    /// The model that was asked for.
+    #[default]
+    Primary,
+    /// A cached answer, because nothing better was to be had.
+    Cache,
+    /// A simpler, cheaper model.
+    SimpleModel,
+    /// A prepared answer.
+    Static,
+    /// A message that says to try later.
+    Error,
+}
+
+impl Level {
+    /// The level's name as it stands in replies, logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Primary => "primary",
+            Self::Cache => "cache",
+            Self::SimpleModel => "simple_model",
+            Self::Static => "static",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// What the caches did for a call.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[non_exhaustive]
+pub enum CacheStatus {
+    /// No cache was asked.
+    #[default]
+    Bypass,
+    /// The caches had nothing.
+    Miss,
+    /// The exact cache answered.
+    Hit {
+        /// How old the entry is.
+        age: Duration,
+    },
+    /// The semantic cache answered.
+    SemanticHit {
+        /// How old the entry is.
+        age: Duration,
+        /// How near the question was to the stored one: cosine similarity, at most 1.
+        score: f32,
+    },
+    /// An expired entry answered, because nothing better was to be had.
+    Stale {
+        /// How old the entry is.
+        age: Duration,
+    },
+    /// An identical call in flight was shared.
+    Coalesced,
+}
+
+impl CacheStatus {
+    /// The status' name as it stands in reply headers, logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Bypass => "bypass",
+            Self::Miss => "miss",
+            Self::Hit { .. } => "hit",
+            Self::SemanticHit { .. } => "semantic_hit",
+            Self::Stale { .. } => "stale",
+            Self::Coalesced => "coalesced",
+        }
+    }
+}
+
+impl ReplyHead {
+    /// The head of an answer by this provider and model.
+    pub fn new(provider: impl Into<Arc<str>>, model: impl Into<Arc<str>>) -> Self {
+        Self {
+            provider: provider.into(),
+            model: model.into(),
+            deployment: None,
+            level: Level::Primary,
+            cache: CacheStatus::Bypass,
+            attempts: 1,
+            started: None,
+            first_token: None,
+            request_id: None,
+            rate_limits: None,
+        }
+    }
+
+    /// The same head with the time at which the call was begun; the clock for `first_token` runs from there.
+    #[must_use]
+    pub fn started(mut self, at: Instant) -> Self {
+        self.started = Some(at);
+        self
+    }
+
+    fn note_first_token(&mut self) {
+        if self.first_token.is_none() {
+            self.first_token = self.started.map(|started| started.elapsed());
+        }
+    }
+}
+
+impl Reply {
+    /// A whole answer.
+    pub fn whole(mut head: ReplyHead, answer: impl Into<Wire<ChatResponse>>) -> Self {
+        head.note_first_token();
+        Self { head, body: Body::Whole(Box::new(answer.into())) }
+    }
+
+    /// A streamed answer: resolves when the first content event is there.
+    ///
+    /// Until then every failure is an `Err` that can be retried elsewhere, an error event after `200 OK` and a stream
+    /// that ends without content included. What came before the content (the role) is kept and replayed.
+    ///
+    /// # Cancellation
+    /// Dropping the future drops `chunks`, which cancels the upstream request.
+    pub async fn stream(
+        mut head: ReplyHead,
+        chunks: impl Stream<Item = ChunkResult> + Send + 'static,
+    ) -> Result<Self, Error> {
+        let mut chunks: BoxChunks = Box::pin(chunks);
+        let mut before = Vec::new();
+        loop {
+            let next = std::future::poll_fn(|task| chunks.as_mut().poll_next(task)).await;
+            match next {
+                None => return Err(ended_early(&head)),
+                Some(Err(error)) => return Err(error),
+                Some(Ok(chunk)) => {
+                    let content = chunk.has_content();
+                    before.push(chunk);
+                    if content {
+                        break;
+                    }
+                }
+            }
+        }
+        head.note_first_token();
+        let name = Named { provider: head.provider.clone(), model: head.model.clone() };
+        Ok(Self { head, body: Body::Stream(Chunks::new(before, chunks, name)) })
+    }
+
+    /// Whether the body is a stream.
+    pub fn is_stream(&self) -> bool {
+        matches!(self.body, Body::Stream(_))
+    }
+
+    /// The whole answer, if the body is whole.
+    pub fn answer(&self) -> Option<&Wire<ChatResponse>> {
+        match &self.body {
+            Body::Whole(answer) => Some(answer),
+            Body::Stream(_) => None,
+        }
+    }
+
+    /// The whole answer, to change it, if the body is whole.
+    pub fn answer_mut(&mut self) -> Option<&mut Wire<ChatResponse>> {
+        match &mut self.body {
+            Body::Whole(answer) => Some(answer),
+            Body::Stream(_) => None,
+        }
+    }
+
+    /// Calls `hook` once at the end of the answer: complete, failed, or dropped by the caller.
+    ///
+    /// A whole answer has already ended: the hook is called at once. Of a stream it is called when the last chunk
+    /// or the error has been handed out, or when the stream is dropped before.
+    #[must_use = "the hook hangs on the reply that is returned"]
+    pub fn on_end(self, hook: impl FnOnce(&End) + Send + 'static) -> Self {
+        self.on_end_keeping(Keep::Nothing, hook)
+    }
+
+    /// As [`Reply::on_end`], and the [`End`] carries what `keep` asks for.
+    #[must_use = "the hook hangs on the reply that is returned"]
+    pub fn on_end_keeping(mut self, keep: Keep, hook: impl FnOnce(&End) + Send + 'static) -> Self {
+        match &mut self.body {
+            Body::Whole(answer) => hook(&End::of_whole(answer, keep)),
+            Body::Stream(chunks) => chunks.watch.add(keep, Hook::new(hook)),
+        }
+        self
+    }
+
+    /// Puts the stream through `map`; a whole answer stays as it is.
+    ///
+    /// Hooks registered so far observe what comes out of the stream as it was; hooks registered later observe what
+    /// `map` makes of it.
+    #[must_use]
+    pub fn map_stream<S>(mut self, map: impl FnOnce(Chunks) -> S) -> Self
+    where
+        S: Stream<Item = ChunkResult> + Send + 'static,
+    {
+        if let Body::Stream(chunks) = self.body {
+            let name = chunks.name.clone();
+            self.body = Body::Stream(Chunks::new(Vec::new(), Box::pin(map(chunks)), name));
+        }
+        self
+    }
+
+    /// The answer as a stream; a whole one is replayed as chunks.
+    pub fn into_stream(self) -> Chunks {
+        match self.body {
+            Body::Stream(chunks) => chunks,
+            Body::Whole(answer) => {
+                let name = Named { provider: self.head.provider, model: self.head.model };
+                let events = replay(answer.into_inner()).into_iter().map(Wire::from).collect();
+                Chunks::replayed(events, name)
+            }
+        }
+    }
+
+    /// The whole answer; a stream is read to its end. A failure on the way carries the partial answer.
+    ///
+    /// # Cancellation
+    /// Dropping the future drops the stream.
+    pub async fn collect(self) -> Result<Wire<ChatResponse>, Error> {
+        let mut chunks = match self.body {
+            Body::Whole(answer) => return Ok(*answer),
+            Body::Stream(chunks) => chunks,
+        };
+        let mut whole = Assembler::default();
+        loop {
+            match std::future::poll_fn(|task| Pin::new(&mut chunks).poll_next(task)).await {
+                None => return Ok(whole.finish().into()),
+                Some(Ok(chunk)) => whole.push(&chunk),
+                Some(Err(error)) if error.partial().is_none() => return Err(error.with_partial(whole.finish())),
+                Some(Err(error)) => return Err(error),
+            }
+        }
+    }
+
+    /// Tokens used, if the answer is whole and says so.
+    pub fn usage(&self) -> Option<Usage> {
+        self.answer().and_then(|answer| answer.usage())
+    }
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let body = if self.is_stream() { "stream" } else { "whole" };
+        f.debug_struct("Reply").field("head", &self.head).field("body", &body).finish()
+    }
+}
+
+/// The chunks of a streamed answer.
+///
+/// It never ends quietly before its end: if the provider's stream stops without a finish reason for each choice,
+/// the last item is an [`ErrorKind::MalformedResponse`]. After an error there is nothing more.
+///
+/// # Cancellation
+/// Dropping it cancels the upstream request at once and fires the end hooks with [`Outcome::Dropped`].
+pub struct Chunks {
+    /// Chunks that were read ahead of the caller, oldest first.
+    before: std::vec::IntoIter<Wire<ChatChunk>>,
+    inner: Option<BoxChunks>,
+    watch: Watch,
+    name: Named,
+}
+
+#[derive(Clone)]
+struct Named {
+    provider: Arc<str>,
+    model: Arc<str>,
+}
+
+impl Chunks {
+    fn new(before: Vec<Wire<ChatChunk>>, inner: BoxChunks, name: Named) -> Self {
+        Self { before: before.into_iter(), inner: Some(inner), watch: Watch::default(), name }
+    }
+
+    fn replayed(events: Vec<Wire<ChatChunk>>, name: Named) -> Self {
+        Self { before: events.into_iter(), inner: None, watch: Watch::default(), name }
+    }
+
+    /// The next chunk; `None` after the last.
+    pub async fn next(&mut self) -> Option<ChunkResult> {
+        std::future::poll_fn(|task| Pin::new(&mut *self).poll_next(task)).await
+    }
+
+    fn stop(&mut self, outcome: Outcome) {
+        // The stream goes first: a hook that panics must not keep the upstream request open.
+        self.inner = None;
+        self.before = Vec::new().into_iter();
+        self.watch.end(outcome);
+    }
+
+    fn end_of_inner(&mut self) -> Option<ChunkResult> {
+        if self.watch.is_ended() {
+            return None;
+        }
+        if self.watch.is_complete() {
+            self.stop(Outcome::Complete);
+            return None;
+        }
+        let message = "the provider's answer broke off before its end; what arrived is not the whole answer";
+        let error = Error::new(ErrorKind::MalformedResponse, message)
+            .at(self.name.provider.clone(), self.name.model.clone());
+        self.stop(Outcome::Failed(error.clone()));
+        Some(Err(error))
+    }
+}
+
+impl Stream for Chunks {
+    type Item = ChunkResult;
+
+    fn poll_next(self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<Option<ChunkResult>> {
+        let this = self.get_mut();
+        let next = match this.before.next() {
+            Some(chunk) => Some(Ok(chunk)),
+            None => match &mut this.inner {
+                Some(inner) => std::task::ready!(inner.as_mut().poll_next(task)),
+                None => None,
+            },
+        };
+        Poll::Ready(match next {
+            Some(Ok(chunk)) => {
+                this.watch.see(&chunk);
+                Some(Ok(chunk))
+            }
+            Some(Err(error)) => {
+                this.stop(Outcome::Failed(error.clone()));
+                Some(Err(error))
+            }
+            None => this.end_of_inner(),
+        })
+    }
+}
+
+impl Drop for Chunks {
+    fn drop(&mut self) {
+        self.stop(Outcome::Dropped);
+    }
+}
+
+impl fmt::Debug for Chunks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Chunks").field("provider", &self.name.provider).finish_non_exhaustive()
+    }
+}
+
+fn ended_early(head: &ReplyHead) -> Error {
+    Error::new(ErrorKind::MalformedResponse, "the provider's stream ended without an answer")
+        .at(head.provider.clone(), head.model.clone())
+}
