@@ -1,0 +1,281 @@
+//! One provider as a service: a dialect, an address, keys, and the way out.
+
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue, header};
+use mainstay_provider_core::{
+    BoxFuture, Call, EmbedCall, EmbedReply, Error, ErrorKind, Events, Reply, ReplyHead, Timer,
+};
+use tokio::time::Instant;
+use tower_service::Service;
+
+use crate::auth::{Auth, Unsigned};
+use crate::config::AdapterConfig;
+use crate::dialect::{Dialect, Outgoing};
+use crate::driver::Driver;
+use crate::failure;
+use crate::keys::{Key, KeyRing};
+use crate::registry;
+use crate::transport::{Incoming, Transport, request};
+
+/// The largest whole answer that is read: 64 MiB, room for images and audio in base64.
+const LARGEST_ANSWER: usize = 64 << 20;
+/// The largest error answer that is read: 1 MiB.
+const LARGEST_ERROR: usize = 1 << 20;
+
+/// One provider: a [`Provider`](mainstay_provider_core::Provider) for chat and an
+/// [`Embedder`](mainstay_provider_core::Embedder). Cloning copies a pointer.
+///
+/// The call's model is the provider's own name of it; a prefix (`openai/`) is taken off by whoever chose the adapter.
+///
+/// # Errors
+/// Every failure comes with its [`ErrorKind`], provider, model, status, request id and wait where the provider gave them.
+/// A key that the provider rejects is replaced by the next one within the call, each key once.
+///
+/// # Cancellation
+/// Dropping the future or the reply closes the connection to the provider.
+#[derive(Clone)]
+pub struct Adapter(Arc<Shared>);
+
+struct Shared {
+    name: Arc<str>,
+    dialect: Box<dyn Dialect>,
+    base: String,
+    headers: HeaderMap,
+    auth: Auth,
+    needs_key: bool,
+    key_env: &'static str,
+    keys: KeyRing,
+    events: Events,
+    transport: Transport,
+}
+
+impl Adapter {
+    /// The adapter for the provider that `config.kind` names.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`] when the kind is unknown or not compiled in, or a setting that it needs is missing.
+    pub fn new(config: AdapterConfig, transport: &Transport) -> Result<Self, Error> {
+        let row = registry::row(&config.kind)?;
+        let base = registry::base_url(row, &config)?;
+        check_url(&base)?;
+        let mut headers = config.headers.clone();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        Ok(Self(Arc::new(Shared {
+            dialect: (row.dialect)(&config)?,
+            auth: (row.auth)(&config)?,
+            base,
+            headers,
+            needs_key: row.info.needs_key && config.base_url.is_none(),
+            key_env: row.info.key_env,
+            keys: KeyRing::new(config.keys),
+            events: config.events,
+            name: config.name,
+            transport: transport.clone(),
+        })))
+    }
+
+    /// The provider's name in replies, errors and metrics.
+    pub fn name(&self) -> &Arc<str> {
+        &self.0.name
+    }
+}
+
+impl std::fmt::Debug for Adapter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Adapter").field("name", &self.0.name).finish_non_exhaustive()
+    }
+}
+
+fn check_url(base: &str) -> Result<(), Error> {
+    let url = reqwest::Url::parse(base).map_err(|error| {
+        let message = format!("base_url {base:?} is no address: {error}; write it like https://host/v1");
+        Error::new(ErrorKind::Configuration, message)
+    })?;
+    if !matches!(url.scheme(), "http" | "https") {
+        let message = format!("base_url {base:?} must begin with http:// or https://");
+        return Err(Error::new(ErrorKind::Configuration, message));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        let message = "base_url must not hold a user name or password; put the key into api_key";
+        return Err(Error::new(ErrorKind::Configuration, message));
+    }
+    Ok(())
+}
+
+impl Service<Call> for Adapter {
+    type Response = Reply;
+    type Error = Error;
+    type Future = BoxFuture<Result<Reply, Error>>;
+
+    fn poll_ready(&mut self, _task: &mut TaskContext<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, call: Call) -> Self::Future {
+        let shared = self.0.clone();
+        Box::pin(async move {
+            let deadline = call.context().deadline;
+            let model: Arc<str> = call.model().into();
+            let result = within(deadline, shared.chat(&call, &model)).await;
+            result.map_err(|error| shared.named(error, &model))
+        })
+    }
+}
+
+impl Service<EmbedCall> for Adapter {
+    type Response = EmbedReply;
+    type Error = Error;
+    type Future = BoxFuture<Result<EmbedReply, Error>>;
+
+    fn poll_ready(&mut self, _task: &mut TaskContext<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, call: EmbedCall) -> Self::Future {
+        let shared = self.0.clone();
+        Box::pin(async move {
+            let model: Arc<str> = call.request.model.as_str().into();
+            let result = within(call.context.deadline, shared.embed(&call, &model)).await;
+            result.map_err(|error| shared.named(error, &model))
+        })
+    }
+}
+
+/// Runs `future` until the caller's deadline (S2.5).
+async fn within<T>(deadline: Option<Instant>, future: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let Some(deadline) = deadline else { return future.await };
+    match tokio::time::timeout_at(deadline, future).await {
+        Ok(result) => result,
+        Err(_) => {
+            let message = "the call's deadline passed before the provider answered";
+            Err(Error::new(ErrorKind::Timeout(Timer::Total), message))
+        }
+    }
+}
+
+impl Shared {
+    async fn chat(&self, call: &Call, model: &Arc<str>) -> Result<Reply, Error> {
+        let started = Instant::now();
+        let chat = call.request();
+        let outgoing = self.dialect.encode_chat(chat, model)?;
+        let incoming = self.send(outgoing, chat.is_stream()).await?;
+        let head = self.head(&incoming, model, started);
+        if !chat.is_stream() {
+            let body = incoming.body(LARGEST_ANSWER).await?;
+            let mut answer = self.dialect.decode_chat(body, model)?;
+            if answer.created == 0 && answer.raw().is_none() {
+                answer.created = unix_seconds();
+            }
+            return Ok(Reply::whole(head, answer));
+        }
+        let name = {
+            let (provider, model, id) = (self.name.clone(), model.clone(), head.request_id.clone());
+            move |error: Error| named(error, &provider, &model, id.as_deref())
+        };
+        let reader = self.dialect.chat_stream(chat, model);
+        let driver = Driver::new(incoming.into_reads(), self.dialect.frames(), reader, unix_seconds(), name);
+        Reply::stream(head, driver).await
+    }
+
+    async fn embed(&self, call: &EmbedCall, model: &Arc<str>) -> Result<EmbedReply, Error> {
+        let started = Instant::now();
+        if call.request.input.is_empty() {
+            return Err(Error::new(ErrorKind::InvalidRequest, "input is empty; send at least one text")
+                .with_param("input"));
+        }
+        let outgoing = self.dialect.encode_embed(&call.request, model)?;
+        let incoming = self.send(outgoing, false).await?;
+        let mut head = self.head(&incoming, model, started);
+        let (vectors, usage) = self.dialect.decode_embed(incoming.body(LARGEST_ANSWER).await?)?;
+        if vectors.len() != call.request.input.len() {
+            let message =
+                format!("the provider sent {} vectors for {} texts", vectors.len(), call.request.input.len());
+            return Err(Error::new(ErrorKind::MalformedResponse, message));
+        }
+        head.first_token = Some(started.elapsed());
+        Ok(EmbedReply::new(head, vectors, usage))
+    }
+
+    /// Sends the request with the key in use; a rejected key gives way to the next (S2.1). `Ok` is a success answer.
+    async fn send(&self, outgoing: Outgoing, stream: bool) -> Result<Incoming, Error> {
+        if self.needs_key && self.keys.current().is_none() {
+            let message = format!("no key for {}: set api_key in its configuration, or {}", self.name, self.key_env);
+            return Err(Error::new(ErrorKind::Authentication, message));
+        }
+        let mut tries = self.keys.tries();
+        loop {
+            let key = self.keys.current();
+            let error = match self.send_once(&outgoing, stream, key).await {
+                Ok(incoming) => return Ok(incoming),
+                Err(error) => error,
+            };
+            tries -= 1;
+            let another = self.keys.rejected(key, &error, &self.name, &self.events);
+            if !another || tries == 0 {
+                return Err(error);
+            }
+        }
+    }
+
+    async fn send_once(&self, outgoing: &Outgoing, stream: bool, key: Option<Key<'_>>) -> Result<Incoming, Error> {
+        let mut address = String::with_capacity(self.base.len() + outgoing.path.len());
+        address.push_str(&self.base);
+        address.push_str(&outgoing.path);
+        let url = reqwest::Url::parse(&address).map_err(|error| {
+            let message = "the model's name cannot be part of an address; check it for odd characters";
+            Error::new(ErrorKind::InvalidRequest, message).with_param("model").with_source(error)
+        })?;
+        let mut headers = self.headers.clone();
+        headers.extend(outgoing.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
+        let accept = if stream { "text/event-stream" } else { "application/json" };
+        headers.entry(header::ACCEPT).or_insert(HeaderValue::from_static(accept));
+        let unsigned = Unsigned { url: url.as_str(), body: &outgoing.body, now: wall_clock() };
+        self.auth.sign(&mut headers, key.map(|key| key.secret), &unsigned)?;
+        let incoming = self.transport.send(request(url, headers, outgoing.body.clone())).await?;
+        if incoming.status().is_success() {
+            return Ok(incoming);
+        }
+        Err(self.failure(incoming).await)
+    }
+
+    async fn failure(&self, incoming: Incoming) -> Error {
+        let status = incoming.status().as_u16();
+        let headers = incoming.headers().clone();
+        // A body that cannot be read still leaves the status and the headers to judge by.
+        let body = incoming.body(LARGEST_ERROR).await.unwrap_or_default();
+        self.dialect.classify(status, &headers, &body, wall_clock())
+    }
+
+    fn head(&self, incoming: &Incoming, model: &Arc<str>, started: Instant) -> ReplyHead {
+        let mut head = ReplyHead::new(self.name.clone(), model.clone()).started(started);
+        head.request_id = failure::request_id(incoming.headers());
+        let limits = failure::rate_limits(incoming.headers(), wall_clock());
+        head.rate_limits = (!limits.is_empty()).then_some(limits);
+        head
+    }
+
+    fn named(&self, error: Error, model: &Arc<str>) -> Error {
+        named(error, &self.name, model, None)
+    }
+}
+
+fn named(error: Error, provider: &Arc<str>, model: &Arc<str>, request_id: Option<&str>) -> Error {
+    let error = if error.provider().is_none() { error.at(provider.clone(), model.clone()) } else { error };
+    match request_id {
+        Some(id) if error.request_id().is_none() => error.with_request_id(id),
+        _ => error,
+    }
+}
+
+// The adapter is where the outside world's clock comes in: signatures, HTTP dates and `created` need it.
+#[allow(clippy::disallowed_methods)]
+fn wall_clock() -> std::time::SystemTime {
+    std::time::SystemTime::now()
+}
+
+fn unix_seconds() -> u64 {
+    wall_clock().duration_since(std::time::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
+}

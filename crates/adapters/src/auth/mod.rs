@@ -1,0 +1,70 @@
+//! How a request proves who sends it.
+
+use std::time::SystemTime;
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use mainstay_provider_core::{Error, ErrorKind};
+use secrecy::{ExposeSecret, SecretString};
+
+#[cfg(feature = "bedrock")]
+pub(crate) mod sigv4;
+
+/// How a request proves who sends it.
+#[derive(Debug, Clone)]
+pub(crate) enum Auth {
+    /// `authorization: Bearer KEY`.
+    Bearer,
+    /// The key alone in this header.
+    Header(&'static str),
+    /// AWS Signature Version 4; the key is the secret access key.
+    #[cfg(feature = "bedrock")]
+    SigV4 { access_key_id: String, session_token: Option<SecretString>, region: String },
+}
+
+/// What is signed.
+pub(crate) struct Unsigned<'a> {
+    pub(crate) url: &'a str,
+    pub(crate) body: &'a [u8],
+    pub(crate) now: SystemTime,
+}
+
+impl Auth {
+    /// Adds the proof to the headers. Without a key nothing is added: a local server may need none.
+    pub(crate) fn sign(
+        &self,
+        headers: &mut HeaderMap,
+        key: Option<&SecretString>,
+        request: &Unsigned<'_>,
+    ) -> Result<(), Error> {
+        let Some(key) = key else { return Ok(()) };
+        match self {
+            Auth::Bearer => {
+                headers.insert(header::AUTHORIZATION, secret_header(&format!("Bearer {}", key.expose_secret()))?);
+            }
+            Auth::Header(name) => {
+                headers.insert(HeaderName::from_static(name), secret_header(key.expose_secret())?);
+            }
+            #[cfg(feature = "bedrock")]
+            Auth::SigV4 { access_key_id, session_token, region } => {
+                let credentials = sigv4::AwsCredentials {
+                    access_key_id: access_key_id.clone(),
+                    secret_access_key: key.clone(),
+                    session_token: session_token.clone(),
+                };
+                let Unsigned { url, body, now } = request;
+                sigv4::sign(&http::Method::POST, url, headers, body, &credentials, region, *now)?;
+            }
+        }
+        let _ = request;
+        Ok(())
+    }
+}
+
+fn secret_header(text: &str) -> Result<HeaderValue, Error> {
+    let mut value = HeaderValue::from_str(text.trim()).map_err(|_| {
+        let message = "the key holds characters that no key has; check it for line breaks and quotes";
+        Error::new(ErrorKind::Configuration, message)
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
+}

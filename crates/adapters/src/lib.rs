@@ -1,0 +1,24 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod adapter;
+mod auth;
+mod config;
+mod dialect;
+mod dialects;
+mod driver;
+mod failure;
+pub mod framing;
+mod keys;
+pub mod registry;
+#[cfg(feature = "sim")]
+mod sim;
+mod translate;
+mod transport;
+
+pub use self::adapter::Adapter;
+pub use self::config::{AdapterConfig, Api, PromptCaching};
+pub use self::registry::{ProviderInfo, provider, providers};
+#[cfg(feature = "sim")]
+pub use self::sim::Sim;
+pub use self::transport::{Transport, TransportConfig};
