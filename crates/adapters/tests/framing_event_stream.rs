@@ -1,5 +1,6 @@
 //! AWS event-stream messages come out the same however they are split, and no damage passes unseen.
 #![cfg(feature = "bedrock")]
+#![allow(clippy::unwrap_used)] // clippy takes a test's helpers for library code
 
 use bytes::Bytes;
 use mainstay_adapters::framing::{EventStreamDecoder, Frame, Frames, FramingError};

@@ -1,4 +1,5 @@
 //! Lines of JSON come out the same however they are split.
+#![allow(clippy::unwrap_used)] // clippy takes a test's helpers for library code
 
 use bytes::Bytes;
 use mainstay_adapters::framing::{Frames, FramingError, NdjsonDecoder};

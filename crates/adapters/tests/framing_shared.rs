@@ -1,4 +1,5 @@
 //! The recorded streams of every provider decode whole: each event is JSON (or `[DONE]`), and nothing is left over.
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // clippy takes a test's helpers for library code
 
 use std::path::{Path, PathBuf};
 
@@ -29,8 +30,11 @@ fn every_recorded_stream_decodes_the_same_whole_and_in_small_reads() {
     assert!(streams > 0);
 }
 
+/// Makes a decoder.
+type Decoder = fn() -> Frames;
+
 /// The recorded body, and the decoder for it.
-fn stream(response: &Value) -> Option<(Vec<u8>, fn() -> Frames)> {
+fn stream(response: &Value) -> Option<(Vec<u8>, Decoder)> {
     if let Some(text) = response["sse_text"].as_str() {
         return Some((text.into(), Frames::sse));
     }

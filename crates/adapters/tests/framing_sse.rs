@@ -1,4 +1,5 @@
 //! Server-sent events come out the same however they are spelt and split.
+#![allow(clippy::unwrap_used)] // clippy takes a test's helpers for library code
 
 use bytes::Bytes;
 use mainstay_adapters::framing::{FramingError, SseDecoder};
