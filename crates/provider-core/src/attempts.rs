@@ -3,6 +3,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::error::{Error, ErrorKind};
 
 /// One attempt that has ended.
@@ -17,6 +19,16 @@ pub struct Attempt {
     pub took: Duration,
 }
 
+/// An attempt that has begun.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct Begun {
+    /// Which attempt of the call it is, from 1.
+    pub number: u32,
+    /// When it began.
+    pub at: Instant,
+}
+
 /// The attempts of one call, shared by all clones of its context.
 #[derive(Debug, Clone, Default)]
 pub struct Attempts(Arc<Mutex<Ledger>>);
@@ -29,16 +41,16 @@ struct Ledger {
 }
 
 impl Attempts {
-    /// Notes that an attempt is made, and returns its number, from 1.
-    pub fn begin(&self) -> u32 {
+    /// Notes that an attempt is made.
+    pub fn begin(&self) -> Begun {
         let mut ledger = self.lock();
         ledger.begun = ledger.begun.saturating_add(1);
-        ledger.begun
+        Begun { number: ledger.begun, at: Instant::now() }
     }
 
     /// Notes how an attempt at `deployment` ended.
-    pub fn end(&self, deployment: impl Into<Arc<str>>, took: Duration, error: Option<&Error>) {
-        let failure = error.map(Error::kind);
+    pub fn end(&self, begun: Begun, deployment: impl Into<Arc<str>>, error: Option<&Error>) {
+        let (failure, took) = (error.map(Error::kind), begun.at.elapsed());
         let mut ledger = self.lock();
         ledger.ended.push(Attempt { deployment: deployment.into(), failure, took });
         ledger.errors.extend(error.cloned());

@@ -163,6 +163,12 @@ impl EmbedCall {
     }
 }
 
+impl From<EmbedRequest> for EmbedCall {
+    fn from(request: EmbedRequest) -> Self {
+        Self::new(request)
+    }
+}
+
 /// The vectors.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]

@@ -18,7 +18,7 @@ pub mod test_kit;
 mod trace;
 mod usage;
 
-pub use self::attempts::{Attempt, Attempts};
+pub use self::attempts::{Attempt, Attempts, Begun};
 pub use self::call::{CacheDirective, Call, Context, ContextData, Namespace, RetrievedChunk, Subject};
 #[doc(inline)]
 pub use self::chat::{ChatChunk, ChatRequest, ChatResponse, FinishReason, Message};

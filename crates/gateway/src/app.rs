@@ -1,0 +1,132 @@
+//! The routes, and what their handlers share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::response::Response;
+use axum::routing::{get, post};
+use bytes::Bytes;
+use http_body::Body as _;
+use http_body_util::{BodyExt as _, Limited};
+use mainstay::Client;
+use serde::de::DeserializeOwned;
+
+use crate::config::GatewayConfig;
+use crate::error::ApiError;
+use crate::shutdown::Shutdown;
+use crate::{chat, embeddings, health, models};
+
+/// What the handlers share. Cloning copies a pointer.
+#[derive(Clone)]
+pub(crate) struct App(Arc<Shared>);
+
+pub(crate) struct Shared {
+    pub(crate) client: Client,
+    pub(crate) models: Vec<models::Listed>,
+    pub(crate) max_body_bytes: usize,
+    pub(crate) body_timeout: Duration,
+    pub(crate) shutdown: Shutdown,
+}
+
+impl std::ops::Deref for App {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+impl App {
+    pub(crate) fn new(config: &GatewayConfig, client: Client, shutdown: Shutdown) -> Self {
+        Self(Arc::new(Shared {
+            client,
+            models: models::listed(&config.client),
+            max_body_bytes: config.server.max_body_bytes,
+            body_timeout: config.server.body_timeout.duration(),
+            shutdown,
+        }))
+    }
+
+    /// The routes.
+    pub(crate) fn router(self) -> Router {
+        Router::new()
+            .route("/v1/chat/completions", post(chat::completions))
+            .route("/v1/embeddings", post(embeddings::embeddings))
+            .route("/v1/models", get(models::list))
+            .route("/v1/models/{*name}", get(models::one))
+            .route("/health/live", get(health::live))
+            .route("/health/ready", get(health::ready))
+            .fallback(unknown_route)
+            .method_not_allowed_fallback(wrong_method)
+            // The handlers read bodies themselves, under the configured limit.
+            .layer(DefaultBodyLimit::disable())
+            .with_state(self)
+    }
+
+    /// Reads a JSON request: its form is checked before its body is read, and its size while it is read.
+    pub(crate) async fn json<T: DeserializeOwned>(&self, request: Request) -> Result<(T, HeaderMap), ApiError> {
+        let (parts, body) = request.into_parts();
+        check_form(&parts.headers)?;
+        let body = self.read(body).await?;
+        serde_json::from_slice(&body).map(|read| (read, parts.headers)).map_err(|_| explain_json::<T>(&body))
+    }
+
+    async fn read(&self, body: Body) -> Result<Bytes, ApiError> {
+        let limit = self.max_body_bytes;
+        let too_large = || ApiError::too_large(limit);
+        if body.size_hint().lower() > limit as u64 {
+            return Err(too_large());
+        }
+        let collected = tokio::time::timeout(self.body_timeout, Limited::new(body, limit).collect()).await;
+        match collected {
+            Ok(Ok(collected)) => Ok(collected.to_bytes()),
+            Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(too_large()),
+            Ok(Err(_)) => Err(ApiError::bad_request("the request's body broke off; send it again")),
+            Err(_) => Err(ApiError::slow_body(self.body_timeout)),
+        }
+    }
+}
+
+fn check_form(headers: &HeaderMap) -> Result<(), ApiError> {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    // A page in a browser can send other types to a local server unasked; JSON makes it ask first.
+    if !essence.eq_ignore_ascii_case("application/json") && !essence.ends_with("+json") {
+        return Err(ApiError::unsupported("send the header content-type: application/json"));
+    }
+    match headers.get(header::CONTENT_ENCODING) {
+        Some(encoding) if encoding != "identity" => Err(ApiError::unsupported("send the body without compression")),
+        _ => Ok(()),
+    }
+}
+
+/// Reads the body again, slowly, to find out where it is wrong.
+fn explain_json<T: DeserializeOwned>(body: &[u8]) -> ApiError {
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    let error = match serde_path_to_error::deserialize::<_, T>(&mut reader) {
+        Err(error) => error,
+        Ok(_) => return ApiError::bad_request("the body holds more than one JSON value"),
+    };
+    let path = error.path().to_string();
+    let inner = error.into_inner();
+    let message = match inner.classify() {
+        serde_json::error::Category::Data if path != "." => format!("{path}: {inner}"),
+        _ => format!("the body is not the JSON that is expected: {inner}"),
+    };
+    let error = ApiError::bad_request(message);
+    if path == "." { error } else { error.param(path) }
+}
+
+async fn unknown_route(method: Method, uri: Uri) -> Response {
+    let message = format!("there is no {method} {}; this gateway serves /v1/chat/completions, /v1/embeddings, /v1/models", uri.path());
+    ApiError::new(StatusCode::NOT_FOUND, message).code("unknown_url").into_response_now()
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> Response {
+    let message = format!("{} does not take {method}", uri.path());
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, message).code("method_not_allowed").into_response_now()
+}

@@ -1,0 +1,140 @@
+//! The gateway's configuration: the client's, and how the server behaves.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use mainstay::Config;
+use mainstay::adapters::providers;
+use mainstay::config::{Document, EnvText, ModelConfig, Problems, ProviderConfig, Span};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// The gateway's configuration.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct GatewayConfig {
+    pub(crate) server: ServerConfig,
+    pub(crate) client: Config,
+}
+
+/// How the server behaves.
+#[derive(Debug, Clone, PartialEq, JsonSchema, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ServerConfig {
+    /// Address to listen on. Default 127.0.0.1:4000.
+    #[schemars(with = "String")]
+    pub(crate) listen: SocketAddr,
+    /// Largest request body in bytes. Default 33554432 (32 MiB).
+    pub(crate) max_body_bytes: usize,
+    /// How long a client may take to send its headers, and how long an idle connection is kept. Default "60s".
+    pub(crate) header_timeout: Span,
+    /// How long a client may take to send its body. Default "60s".
+    pub(crate) body_timeout: Span,
+    /// After SIGTERM: how long requests are still accepted while `/health/ready` already says no. Default "0s".
+    pub(crate) drain_delay: Span,
+    /// After that: how long running answers may go on. Default "30s".
+    pub(crate) drain_limit: Span,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 4000)),
+            max_body_bytes: 32 << 20,
+            header_timeout: Span::new(Duration::from_secs(60)),
+            body_timeout: Span::new(Duration::from_secs(60)),
+            drain_delay: Span::new(Duration::ZERO),
+            drain_limit: Span::new(Duration::from_secs(30)),
+        }
+    }
+}
+
+/// The whole file, for its JSON schema.
+#[derive(JsonSchema)]
+#[schemars(title = "Mainstay gateway", deny_unknown_fields)]
+#[allow(dead_code)] // only its schema is used
+struct File {
+    /// How the server behaves.
+    #[schemars(default)]
+    server: Option<ServerConfig>,
+    #[schemars(flatten)]
+    client: Config,
+}
+
+impl GatewayConfig {
+    /// Reads a configuration; all its problems are told at once.
+    pub(crate) fn from_toml(text: &str) -> Result<Self, Problems> {
+        let mut document = Document::parse(text)?;
+        let server = document.section("server").unwrap_or_default();
+        let client = Config::read(&mut document);
+        document.finish()?;
+        Ok(Self { server, client })
+    }
+
+    /// What runs without a file: the simulated provider, and each provider whose usual key variable is set.
+    pub(crate) fn embedded(env: &dyn Fn(&str) -> Option<String>) -> Self {
+        let mut client = Config::default();
+        client.providers.insert("sim".into(), ProviderConfig::of_kind("sim"));
+        client.models.insert("echo".into(), ModelConfig::to("sim/echo"));
+        // Those that need more than a key (an address, an account) need a file.
+        let by_key_alone = |name: &str| !matches!(name, "azure-openai" | "bedrock" | "vertex");
+        for info in providers().filter(|info| info.needs_key && by_key_alone(info.name)) {
+            if env(info.key_env).is_some_and(|key| !key.trim().is_empty()) {
+                let mut provider = ProviderConfig::of_kind(info.name);
+                provider.api_key = Some(EnvText::new(format!("${{{}}}", info.key_env)));
+                client.providers.insert(info.name.into(), provider);
+            }
+        }
+        for name in ["ollama", "vllm"] {
+            client.providers.insert(name.into(), ProviderConfig::of_kind(name));
+        }
+        Self { server: ServerConfig::default(), client }
+    }
+
+    /// The JSON schema of the file.
+    pub(crate) fn schema() -> schemars::Schema {
+        schemars::schema_for!(File)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(text: &str) -> Vec<String> {
+        GatewayConfig::from_toml(text).unwrap_err().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn all_problems_are_told_with_their_lines_and_the_right_key() {
+        let text = "[server]\nlisten = \"127.0.0.1:4000\"\nmax_body = 3\n\n[providers.openai]\napi_kee = \"x\"\n\n\
+                    [models.main]\ndeployments = []\n\n[modles]\n";
+        let problems = problems(text);
+        assert_eq!(problems.len(), 4, "{problems:#?}");
+        assert!(problems[0].starts_with("line 3") && problems[0].contains("max_body_bytes"), "{}", problems[0]);
+        assert!(problems[1].starts_with("line 6") && problems[1].contains("did you mean \"api_key\""), "{}", problems[1]);
+        assert!(problems[2].starts_with("line 8") || problems[2].starts_with("line 9"), "{}", problems[2]);
+        assert!(problems[2].contains("deployments is empty"), "{}", problems[2]);
+        assert!(problems[3].starts_with("line 11") && problems[3].contains("did you mean \"models\""), "{}", problems[3]);
+    }
+
+    #[test]
+    fn what_is_no_toml_is_told_with_its_line() {
+        assert!(problems("[server\nlisten = 1")[0].starts_with("line 1"));
+    }
+
+    #[test]
+    fn spans_and_addresses_are_checked() {
+        let problems = problems("[server]\nlisten = \"localhost\"\n");
+        assert!(problems[0].starts_with("line 2"), "{problems:?}");
+        let config = GatewayConfig::from_toml("[server]\ndrain_limit = \"2m\"\nbody_timeout = 1.5\n").unwrap();
+        assert_eq!(config.server.drain_limit.duration(), Duration::from_secs(120));
+        assert_eq!(config.server.body_timeout.duration(), Duration::from_millis(1500));
+    }
+
+    #[test]
+    fn without_a_file_the_simulated_provider_and_those_with_a_key_are_there() {
+        let config = GatewayConfig::embedded(&|name| (name == "OPENAI_API_KEY").then(|| "k".into()));
+        let names: Vec<_> = config.client.providers.keys().map(String::as_str).collect();
+        assert_eq!(names, ["ollama", "openai", "sim", "vllm"]);
+    }
+}

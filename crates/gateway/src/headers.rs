@@ -1,0 +1,63 @@
+//! What a request's headers say about a call, and what a reply's headers say about its answer.
+
+use std::fmt::Write as _;
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use mainstay::core::TraceParent;
+use mainstay::{Context, ReplyHead};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const PROVIDER: HeaderName = HeaderName::from_static("x-mainstay-provider");
+const MODEL: HeaderName = HeaderName::from_static("x-mainstay-model");
+const DEPLOYMENT: HeaderName = HeaderName::from_static("x-mainstay-deployment");
+const LEVEL: HeaderName = HeaderName::from_static("x-mainstay-level");
+const CACHE: HeaderName = HeaderName::from_static("x-mainstay-cache");
+const ATTEMPTS: HeaderName = HeaderName::from_static("x-mainstay-attempts");
+const LATENCY: HeaderName = HeaderName::from_static("x-mainstay-latency-ms");
+
+/// The context of a call, from its request's headers.
+pub(crate) fn context(headers: &HeaderMap) -> Context {
+    let mut context = Context::default();
+    let data = context.data_mut();
+    data.id = request_id(headers).into();
+    data.trace_parent =
+        headers.get("traceparent").and_then(|value| value.to_str().ok()).and_then(TraceParent::parse);
+    context
+}
+
+/// The client's own id if it is short and plain, or a new one.
+fn request_id(headers: &HeaderMap) -> String {
+    const LONGEST: usize = 128;
+    let plain = |id: &&str| !id.is_empty() && id.len() <= LONGEST && id.bytes().all(|byte| byte.is_ascii_graphic());
+    let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(plain);
+    given.map_or_else(|| format!("req_{:016x}", fastrand::u64(..)), str::to_owned)
+}
+
+/// The headers of any answer to the call with this id.
+pub(crate) fn identify(headers: &mut HeaderMap, id: &str) {
+    insert(headers, REQUEST_ID, id);
+}
+
+/// The headers that say who answered, and how.
+pub(crate) fn describe(headers: &mut HeaderMap, head: &ReplyHead) {
+    insert(headers, PROVIDER, &head.provider);
+    insert(headers, MODEL, &head.model);
+    if let Some(deployment) = &head.deployment {
+        insert(headers, DEPLOYMENT, deployment);
+    }
+    headers.insert(LEVEL, HeaderValue::from_static(head.level.as_str()));
+    headers.insert(CACHE, HeaderValue::from_static(head.cache.as_str()));
+    headers.insert(ATTEMPTS, HeaderValue::from(head.attempts));
+    if let Some(latency) = head.first_token {
+        let mut text = String::with_capacity(12);
+        let _ = write!(text, "{:.3}", latency.as_secs_f64() * 1000.0); // writing to a String cannot fail
+        insert(headers, LATENCY, &text);
+    }
+}
+
+/// A value that no header may have is left out: names of models come from outside.
+fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}

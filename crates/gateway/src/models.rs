@@ -1,0 +1,50 @@
+//! `GET /v1/models`.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use mainstay::Config;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::error::ApiError;
+
+/// A model that the gateway offers by name.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Listed {
+    id: String,
+    object: &'static str,
+    created: u64,
+    owned_by: String,
+}
+
+/// The logical models, and the simulated provider's, which has no other list.
+pub(crate) fn listed(config: &Config) -> Vec<Listed> {
+    let logical = config.models.iter().map(|(name, model)| {
+        let owner = model.deployments.first().and_then(|deployment| deployment.model.split_once('/'));
+        (name.clone(), owner.map_or("openai", |(provider, _)| provider).to_owned())
+    });
+    let simulated = config.providers.iter().filter(|(name, provider)| provider.kind.as_ref().unwrap_or(name) == "sim");
+    let simulated = simulated.flat_map(|(name, _)| {
+        let model = move |model: &&str| (format!("{name}/{model}"), name.clone());
+        mainstay::adapters::Sim::MODELS.iter().map(model)
+    });
+    let listed = |(id, owned_by)| Listed { id, object: "model", created: 0, owned_by };
+    logical.chain(simulated).map(listed).collect()
+}
+
+pub(crate) async fn list(State(app): State<App>) -> Json<Value> {
+    Json(json!({"object": "list", "data": app.models}))
+}
+
+pub(crate) async fn one(State(app): State<App>, Path(name): Path<String>) -> Response {
+    match app.models.iter().find(|model| model.id == name) {
+        Some(model) => Json(model).into_response(),
+        None => {
+            let message = format!("no model {name:?}; GET /v1/models lists those that have a name here");
+            ApiError::new(StatusCode::NOT_FOUND, message).code("model_not_found").param("model").into_response()
+        }
+    }
+}
