@@ -164,7 +164,7 @@ proptest! {
 
     #[test]
     fn what_is_written_is_read(
-        sent in prop::collection::vec(("[a-z_]{0,12}", "[^\r\n]{1,40}", prop::sample::select(vec!["\n", "\r\n", "\r"])), 0..20),
+        sent in prop::collection::vec(("[a-z_]{0,12}", "[^\r\n]{1,15}", prop::sample::select(vec!["\n", "\r\n", "\r"])), 0..20),
     ) {
         let text: String = sent.iter().map(|(name, data, end)| format!("event: {name}{end}data: {data}{end}{end}")).collect();
         let expected: Vec<Event> = sent.iter().map(|(name, data, _)| named(name, data)).collect();
