@@ -1,0 +1,2 @@
+//! The load runs of the gateway.
+fn main() {}

@@ -1,0 +1,62 @@
+//! `cargo xtask`: the chores of the workspace, so that what CI runs can be run at home.
+//!
+//! This file only dispatches; each command is a module.
+// A chore is a process of its own: it prints, reads the environment and takes the time of day.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "a command line tool prints, reads the environment and measures real time"
+)]
+
+mod bench;
+mod ci;
+mod features;
+mod house;
+mod metadata;
+mod release_check;
+mod sdk;
+mod steps;
+mod test;
+mod tools;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "The chores of the workspace.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Every test: the workspace, the doc tests, and real OpenAI clients against the real gateway.
+    Test(test::Options),
+    /// Format, lints, docs, each feature alone, house rules, publish dry run.
+    Ci(ci::Options),
+    /// What takes long or needs extra tools: licences and advisories, semver, MSRV, fuzzing.
+    ReleaseCheck(release_check::Options),
+    /// Criterion benchmarks and the load runs of the gateway beside nginx.
+    Bench(bench::Options),
+    /// The rules of the house: who may depend on whom, what every published crate carries.
+    House(house::Options),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Test(options) => test::run(&options),
+        Command::Ci(options) => ci::run(&options),
+        Command::ReleaseCheck(options) => release_check::run(&options),
+        Command::Bench(options) => bench::run(&options),
+        Command::House(options) => house::run(&options),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
