@@ -3,7 +3,6 @@
 
 use std::path::{Path, PathBuf};
 
-use base64::Engine as _;
 use bytes::Bytes;
 use mainstay_adapters::framing::{Frame, Frames};
 use serde_json::Value;
@@ -43,7 +42,7 @@ fn stream(response: &Value) -> Option<(Vec<u8>, Decoder)> {
     }
     #[cfg(feature = "bedrock")]
     if let Some(text) = response["eventstream_base64"].as_str() {
-        let bytes = base64::engine::general_purpose::STANDARD.decode(text).unwrap();
+        let bytes = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, text).unwrap();
         return Some((bytes, Frames::event_stream));
     }
     None

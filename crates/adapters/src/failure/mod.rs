@@ -1,7 +1,7 @@
 //! Turns what a provider says when it refuses or fails into an [`Error`](mainstay_provider_core::Error): its kind, the
 //! provider's own words, code, parameter and request id, and how long to wait.
 //!
-//! [`classify`] takes an answer with an error status, [`classify_in_answer`] a `200 OK` that holds an error, and
+//! [`classify()`] takes an answer with an error status, [`classify_in_answer`] a `200 OK` that holds an error, and
 //! [`classify_in_stream`] an error event within a stream that began with `200 OK`. Which kind an answer is, is decided by the ordered list of rules in [`rules`] and nowhere else.
 
 mod body;
