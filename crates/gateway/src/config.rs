@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use mainstay::Config;
-use mainstay::adapters::providers;
+use mainstay::adapters::{provider, providers};
 use mainstay::config::{Document, EnvText, ModelConfig, Problems, ProviderConfig, Span};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -84,7 +84,7 @@ impl GatewayConfig {
                 client.providers.insert(info.name.into(), provider);
             }
         }
-        for name in ["ollama", "vllm"] {
+        for name in ["ollama", "vllm"].into_iter().filter(|name| provider(name).is_some()) {
             client.providers.insert(name.into(), ProviderConfig::of_kind(name));
         }
         Self { server: ServerConfig::default(), client }

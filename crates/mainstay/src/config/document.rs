@@ -168,7 +168,8 @@ fn suggest(message: &str) -> String {
 }
 
 fn unknown(wrong: &str, known: &[&str]) -> String {
-    let nearest = known.iter().map(|name| (distance(wrong, name), name)).min();
+    let near = |name: &str| if name.starts_with(wrong) { 1 } else { distance(wrong, name) };
+    let nearest = known.iter().map(|name| (near(name), name)).min();
     match nearest {
         Some((distance, name)) if distance <= wrong.len().max(3) / 3 + 1 => {
             format!("unknown key \"{wrong}\"; did you mean \"{name}\"?")

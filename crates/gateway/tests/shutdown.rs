@@ -1,0 +1,78 @@
+//! Stopping: readiness first, running answers to their end, the rest cut off with an error event (rules G1, G2).
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Client, FINISH, Gateway, LAST_CHUNK, STREAM_HEAD, Upstream, chat_body, exchange, post, sse_chunk, word};
+use tokio::io::AsyncWriteExt as _;
+
+const READY: &str = "GET /health/ready HTTP/1.1\r\nhost: g\r\n\r\n";
+
+/// An upstream whose stream takes `middle` between its first and its last event.
+async fn slow_stream(middle: Duration) -> Upstream {
+    Upstream::start(move |mut stream| async move {
+        stream.write_all(format!("{STREAM_HEAD}{}", sse_chunk(&word("first"))).as_bytes()).await.unwrap();
+        tokio::time::sleep(middle).await;
+        let rest = format!("{}{}{}{LAST_CHUNK}", sse_chunk(&word("last")), sse_chunk(FINISH), sse_chunk("[DONE]"));
+        let _ = stream.write_all(rest.as_bytes()).await;
+    })
+    .await
+}
+
+async fn open_stream(gateway: &Gateway) -> Client {
+    let mut client = Client::connect(gateway).await;
+    client.send(&post("/v1/chat/completions", &chat_body("\"stream\":true"))).await;
+    client.read_until("first").await;
+    client
+}
+
+#[tokio::test]
+async fn a_running_stream_is_finished_before_the_gateway_stops() {
+    let upstream = slow_stream(Duration::from_millis(500)).await;
+    let mut gateway = Gateway::before(&upstream, "");
+    let mut client = open_stream(&gateway).await;
+    gateway.terminate();
+    let rest = client.read_until("[DONE]").await;
+    assert!(rest.contains("last"), "{rest}");
+    assert!(gateway.ended().await.success());
+}
+
+#[tokio::test]
+async fn readiness_fails_first_while_requests_are_still_taken() {
+    let upstream = slow_stream(Duration::ZERO).await;
+    let mut gateway = Gateway::before(&upstream, "drain_delay = \"1500ms\"");
+    assert!(exchange(&gateway, READY).await.starts_with("HTTP/1.1 200"));
+    gateway.terminate();
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(1);
+    while !exchange(&gateway, READY).await.starts_with("HTTP/1.1 503") {
+        assert!(tokio::time::Instant::now() < deadline, "still ready");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    open_stream(&gateway).await.read_until("[DONE]").await;
+    assert!(gateway.ended().await.success());
+}
+
+#[tokio::test]
+async fn what_takes_too_long_is_cut_off_with_an_error_event() {
+    let upstream = slow_stream(Duration::from_secs(60)).await;
+    let mut gateway = Gateway::before(&upstream, "drain_limit = \"300ms\"");
+    let mut client = open_stream(&gateway).await;
+    gateway.terminate();
+    let rest = client.read_to_end().await;
+    assert!(rest.contains("\"error\"") && rest.contains("shutting down") && !rest.contains("[DONE]"), "{rest}");
+    assert!(gateway.ended().await.success());
+}
+
+#[tokio::test]
+async fn a_second_signal_cuts_off_at_once() {
+    let upstream = slow_stream(Duration::from_secs(60)).await;
+    let mut gateway = Gateway::before(&upstream, "");
+    let mut client = open_stream(&gateway).await;
+    gateway.terminate();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    gateway.terminate();
+    let rest = client.read_to_end().await;
+    assert!(rest.contains("shutting down"), "{rest}");
+    assert!(gateway.ended().await.success());
+}
