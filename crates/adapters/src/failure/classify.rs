@@ -93,7 +93,9 @@ impl Answer<'_> {
         if let Some(param) = self.body.param() {
             error = error.with_param(mask_keys(&param));
         }
-        if let Some(id) = self.headers().and_then(headers::request_id).or(self.body.request_id()) {
+        if let Some(id) =
+            self.headers().and_then(headers::request_id).or_else(|| self.body.request_id().map(str::to_owned))
+        {
             error = error.with_request_id(id);
         }
         if let Some(wait) = self.wait(kind, &limits, &facts.text) {

@@ -20,8 +20,8 @@ const REQUEST_IDS: [&str; 8] = [
 ];
 
 /// The provider's id of the request.
-pub(crate) fn request_id(headers: &HeaderMap) -> Option<&str> {
-    REQUEST_IDS.iter().find_map(|name| text(headers, name))
+pub(crate) fn request_id(headers: &HeaderMap) -> Option<String> {
+    REQUEST_IDS.iter().find_map(|name| text(headers, name)).map(str::to_owned)
 }
 
 /// The rate limits that the headers tell, in whichever provider's form. `now` is the wall clock: some give a reset as a
