@@ -1,5 +1,8 @@
 //! Small translations that several dialects share.
 
+#[cfg(any(feature = "anthropic", feature = "bedrock"))]
+pub(crate) mod claude;
+
 use mainstay_provider_core::chat::{FunctionCall, ImageUrl, Message};
 use mainstay_provider_core::{Error, ErrorKind, Extra};
 use serde_json::{Map, Value};

@@ -115,8 +115,7 @@ mod tests {
         body: &[u8],
         token: Option<&str>,
     ) -> String {
-        let scope =
-            Scope { region: "us-east-1", service: "service", now: SystemTime::UNIX_EPOCH + NOW };
+        let scope = Scope { region: "us-east-1", service: "service", now: SystemTime::UNIX_EPOCH + NOW };
         let added = signed_headers(method, url, headers, body, &credentials(token), &scope).unwrap();
         let find = |name: &str| added.iter().find(|(header, _)| header == name).map(|(_, value)| value);
         assert_eq!(find("x-amz-date").unwrap(), "20150830T123600Z");
@@ -134,14 +133,16 @@ mod tests {
 
     #[test]
     fn the_published_vector_get_vanilla_is_met() {
-        let found = authorization(&Method::GET, "https://example.amazonaws.com/", &HeaderMap::new(), b"", None);
+        let found =
+            authorization(&Method::GET, "https://example.amazonaws.com/", &HeaderMap::new(), b"", None);
         let signature = "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31";
         assert_eq!(found, expected("host;x-amz-date", signature));
     }
 
     #[test]
     fn the_published_vector_post_vanilla_is_met() {
-        let found = authorization(&Method::POST, "https://example.amazonaws.com/", &HeaderMap::new(), b"", None);
+        let found =
+            authorization(&Method::POST, "https://example.amazonaws.com/", &HeaderMap::new(), b"", None);
         let signature = "5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b";
         assert_eq!(found, expected("host;x-amz-date", signature));
     }
@@ -183,7 +184,8 @@ mod tests {
     #[test]
     fn a_path_that_is_percent_encoded_is_encoded_once_more_as_bedrock_wants_it() {
         let sign = |url: &str| authorization(&Method::POST, url, &HeaderMap::new(), b"{}", None);
-        let signature = sign("https://bedrock-runtime.us-east-1.amazonaws.com/model/amazon.nova-lite-v1%3A0/converse");
+        let signature =
+            sign("https://bedrock-runtime.us-east-1.amazonaws.com/model/amazon.nova-lite-v1%3A0/converse");
         // Computed apart from this code, from the canonical path /model/amazon.nova-lite-v1%253A0/converse.
         let apart = "8ce6dd09dcd0c12f086f2e4640d1999286d53feaa899fe8a8defccfa61277267";
         assert_eq!(signature, expected("host;x-amz-date", apart));
