@@ -2,6 +2,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod attempts;
+mod availability;
 mod call;
 pub mod chat;
 mod embed;
@@ -19,6 +20,7 @@ mod trace;
 mod usage;
 
 pub use self::attempts::{Attempt, Attempts, Begun};
+pub use self::availability::{Availability, ReportAvailability};
 pub use self::call::{CacheDirective, Call, Context, ContextData, Namespace, RetrievedChunk, Subject};
 #[doc(inline)]
 pub use self::chat::{ChatChunk, ChatRequest, ChatResponse, FinishReason, Message};
