@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
-use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, header};
+use http::uri::{Authority, Scheme};
+use http::{HeaderMap, HeaderValue, Uri, header};
 use mainstay_provider_core::{
     BoxFuture, Call, EmbedCall, EmbedReply, Error, ErrorKind, Events, Reply, ReplyHead, Timer,
 };
@@ -12,13 +12,14 @@ use tokio::time::Instant;
 use tower_service::Service;
 
 use crate::auth::{Auth, Unsigned};
+use crate::clock::{unix_seconds, wall_clock};
 use crate::config::AdapterConfig;
 use crate::dialect::{Dialect, Outgoing};
 use crate::driver::Driver;
 use crate::failure;
 use crate::keys::{Key, KeyRing};
 use crate::registry;
-use crate::transport::{Incoming, Transport, request};
+use crate::transport::{Incoming, Transport};
 
 /// The largest whole answer that is read: 64 MiB, room for images and audio in base64.
 const LARGEST_ANSWER: usize = 64 << 20;
@@ -42,7 +43,7 @@ pub struct Adapter(Arc<Shared>);
 struct Shared {
     name: Arc<str>,
     dialect: Box<dyn Dialect>,
-    base: String,
+    base: Base,
     headers: HeaderMap,
     auth: Auth,
     needs_key: bool,
@@ -60,7 +61,7 @@ impl Adapter {
     pub fn new(config: AdapterConfig, transport: &Transport) -> Result<Self, Error> {
         let row = registry::row(&config.kind)?;
         let base = registry::base_url(row, &config)?;
-        check_url(&base)?;
+        let base = Base::parse(&base)?;
         let mut headers = config.headers.clone();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         Ok(Self(Arc::new(Shared {
@@ -89,20 +90,48 @@ impl std::fmt::Debug for Adapter {
     }
 }
 
-fn check_url(base: &str) -> Result<(), Error> {
-    let url = reqwest::Url::parse(base).map_err(|error| {
-        let message = format!("base_url {base:?} is no address: {error}; write it like https://host/v1");
-        Error::new(ErrorKind::Configuration, message)
-    })?;
-    if !matches!(url.scheme(), "http" | "https") {
-        let message = format!("base_url {base:?} must begin with http:// or https://");
-        return Err(Error::new(ErrorKind::Configuration, message));
+/// The address up to the dialect's paths, taken apart once: adding a path copies two pointers and the path.
+#[derive(Debug)]
+struct Base {
+    scheme: Scheme,
+    authority: Authority,
+    path: String,
+}
+
+impl Base {
+    fn parse(url: &str) -> Result<Self, Error> {
+        let wrong = |why: &str| Error::new(ErrorKind::Configuration, format!("base_url {url:?} {why}"));
+        if url.contains('@') {
+            // The address itself is not shown: it may hold a password.
+            let message = "base_url must not hold a user name or password; put the key into api_key";
+            return Err(Error::new(ErrorKind::Configuration, message));
+        }
+        let address: Uri = url.parse().map_err(|_| wrong("is no address; write it like https://host/v1"))?;
+        let parts = address.into_parts();
+        let (Some(scheme), Some(authority)) = (parts.scheme, parts.authority) else {
+            return Err(wrong("must begin with http:// or https://"));
+        };
+        if scheme != Scheme::HTTP && scheme != Scheme::HTTPS {
+            return Err(wrong("must begin with http:// or https://"));
+        }
+        let path = parts.path_and_query.map_or(String::new(), |path| path.path().trim_end_matches('/').to_owned());
+        Ok(Self { scheme, authority, path })
     }
-    if !url.username().is_empty() || url.password().is_some() {
-        let message = "base_url must not hold a user name or password; put the key into api_key";
-        return Err(Error::new(ErrorKind::Configuration, message));
+
+    fn join(&self, path: &str) -> Result<Uri, Error> {
+        let mut whole = String::with_capacity(self.path.len() + path.len());
+        whole.push_str(&self.path);
+        whole.push_str(path);
+        Uri::builder()
+            .scheme(self.scheme.clone())
+            .authority(self.authority.clone())
+            .path_and_query(whole)
+            .build()
+            .map_err(|error| {
+                let message = "the model's name cannot be part of an address; check it for odd characters";
+                Error::new(ErrorKind::InvalidRequest, message).with_param("model").with_source(error)
+            })
     }
-    Ok(())
 }
 
 impl Service<Call> for Adapter {
@@ -221,20 +250,14 @@ impl Shared {
     }
 
     async fn send_once(&self, outgoing: &Outgoing, stream: bool, key: Option<Key<'_>>) -> Result<Incoming, Error> {
-        let mut address = String::with_capacity(self.base.len() + outgoing.path.len());
-        address.push_str(&self.base);
-        address.push_str(&outgoing.path);
-        let url = reqwest::Url::parse(&address).map_err(|error| {
-            let message = "the model's name cannot be part of an address; check it for odd characters";
-            Error::new(ErrorKind::InvalidRequest, message).with_param("model").with_source(error)
-        })?;
+        let address = self.base.join(&outgoing.path)?;
         let mut headers = self.headers.clone();
         headers.extend(outgoing.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
         let accept = if stream { "text/event-stream" } else { "application/json" };
         headers.entry(header::ACCEPT).or_insert(HeaderValue::from_static(accept));
-        let unsigned = Unsigned { url: url.as_str(), body: &outgoing.body, now: wall_clock() };
+        let unsigned = Unsigned { url: &address, body: &outgoing.body };
         self.auth.sign(&mut headers, key.map(|key| key.secret), &unsigned)?;
-        let incoming = self.transport.send(request(url, headers, outgoing.body.clone())).await?;
+        let incoming = self.transport.send(address, headers, outgoing.body.clone()).await?;
         if incoming.status().is_success() {
             return Ok(incoming);
         }
@@ -268,14 +291,4 @@ fn named(error: Error, provider: &Arc<str>, model: &Arc<str>, request_id: Option
         Some(id) if error.request_id().is_none() => error.with_request_id(id),
         _ => error,
     }
-}
-
-// The adapter is where the outside world's clock comes in: signatures, HTTP dates and `created` need it.
-#[allow(clippy::disallowed_methods)]
-fn wall_clock() -> std::time::SystemTime {
-    std::time::SystemTime::now()
-}
-
-fn unix_seconds() -> u64 {
-    wall_clock().duration_since(std::time::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
 }

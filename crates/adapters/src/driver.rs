@@ -9,7 +9,6 @@ use mainstay_provider_core::{ChunkResult, Error, Wire};
 
 use crate::dialect::{Chunks, Flow, ReadStream};
 use crate::framing::{Frame, FramingError, Frames};
-use crate::transport::transport_error;
 
 /// The chunks of one streamed answer. Events are handed out as they arrive; nothing is batched or delayed.
 pub(crate) struct Driver<R> {
@@ -26,7 +25,7 @@ pub(crate) struct Driver<R> {
 
 impl<R> Driver<R>
 where
-    R: Stream<Item = Result<Bytes, reqwest::Error>> + Send + 'static,
+    R: Stream<Item = Result<Bytes, Error>> + Send + 'static,
 {
     /// `created` is the time for chunks that bring none; `name` adds to an error where it happened.
     pub(crate) fn new(
@@ -77,7 +76,7 @@ where
 
 impl<R> Stream for Driver<R>
 where
-    R: Stream<Item = Result<Bytes, reqwest::Error>> + Send + 'static,
+    R: Stream<Item = Result<Bytes, Error>> + Send + 'static,
 {
     type Item = ChunkResult;
 
@@ -100,7 +99,7 @@ where
             }
             match ready!(this.reads.as_mut().poll_next(task)) {
                 Some(Ok(read)) => this.frames.push(read),
-                Some(Err(error)) => this.ended = Some(Some(transport_error(error))),
+                Some(Err(error)) => this.ended = Some(Some(error)),
                 None => this.read_rest(),
             }
         }

@@ -3,6 +3,7 @@
 
 mod adapter;
 mod auth;
+mod clock;
 mod config;
 mod dialect;
 mod dialects;

@@ -1,37 +1,57 @@
 //! The way out: one HTTP client, shared by all adapters of a process.
 
+mod connect;
+mod reads;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use http_body_util::Full;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use mainstay_provider_core::{BoxError, Error, ErrorKind, Timer};
+
+use self::connect::Connector;
+pub(crate) use self::reads::Reads;
 
 /// The HTTP client that adapters share. Cloning copies a pointer.
 ///
-/// It never follows redirects (a redirect must not carry a key), never repeats a request by itself (that is the
-/// retry layer's choice), and sets `TCP_NODELAY`, without which small writes wait for the peer's delayed
-/// acknowledgement.
+/// It never follows redirects (a redirect must not carry a key), never repeats a request that a server may have seen
+/// (that is the retry layer's choice), and sets `TCP_NODELAY`, without which small writes wait for the peer's
+/// delayed acknowledgement.
+///
+/// It stands on hyper's own client, since a general client's work per request (addresses parsed anew, redirects,
+/// cookies, its own timers) costs about as much as all of ours. Where you need a proxy, your own certificates or DNS,
+/// bring a `reqwest::Client` (feature `reqwest`, `Transport::from_reqwest`).
 #[derive(Debug, Clone)]
-pub struct Transport {
-    client: reqwest::Client,
+pub struct Transport(Way);
+
+#[derive(Debug, Clone)]
+enum Way {
+    Hyper { client: Arc<HyperClient>, read_timeout: Duration },
+    #[cfg(feature = "reqwest")]
+    Reqwest(reqwest::Client),
 }
+
+type HyperClient = hyper_util::client::legacy::Client<Connector, Full<Bytes>>;
 
 /// How connections are made.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct TransportConfig {
-    /// How long connecting may take, TLS included. Default 10 s.
+    /// How long connecting may take, DNS and TLS included. Default 10 s.
     pub connect_timeout: Duration,
-    /// How long the server may be silent between two reads. Default 120 s; the timeout layer has finer timers.
+    /// How long the server may be silent: before its head, and between two reads. Default 120 s; the timeout layer has
+    /// finer timers.
     pub read_timeout: Duration,
     /// How long an idle connection is kept. Default 60 s, below the usual 75 s of servers in front.
     pub idle_timeout: Duration,
     /// How many idle connections are kept per host. Default 512.
     pub max_idle_per_host: usize,
-    /// Speak HTTP/1.1 only. HTTP/2 puts all streams to a host on one connection, whose stream limit queues silently
-    /// and whose lost packets stall all. Default `false`: the server chooses.
-    pub http1_only: bool,
+    /// Speak HTTP/2 where the server offers it. It puts all streams to a host on one connection, whose stream limit queues
+    /// silently and whose lost packets stall all of them. Default `false`: HTTP/1.1, one connection per call in flight.
+    pub http2: bool,
 }
 
 impl Default for TransportConfig {
@@ -41,7 +61,7 @@ impl Default for TransportConfig {
             read_timeout: Duration::from_secs(120),
             idle_timeout: Duration::from_secs(60),
             max_idle_per_host: 512,
-            http1_only: false,
+            http2: false,
         }
     }
 }
@@ -52,45 +72,56 @@ impl Transport {
     /// # Errors
     /// [`ErrorKind::Configuration`] when TLS cannot be set up.
     pub fn new(config: &TransportConfig) -> Result<Self, Error> {
-        let mut builder = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls_config(config.http1_only)?)
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .tcp_nodelay(true)
-            .connect_timeout(config.connect_timeout)
-            .read_timeout(config.read_timeout)
+        let client = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
             .pool_idle_timeout(config.idle_timeout)
             .pool_max_idle_per_host(config.max_idle_per_host)
-            .user_agent(concat!("mainstay/", env!("CARGO_PKG_VERSION")));
-        if config.http1_only {
-            builder = builder.http1_only();
-        }
-        let client = builder.build().map_err(|error| {
-            Error::new(ErrorKind::Configuration, "the HTTP client cannot be set up").with_source(error)
-        })?;
-        Ok(Self { client })
+            // Only a request that was never written to the connection is sent on another.
+            .retry_canceled_requests(true)
+            .build(Connector::new(config)?);
+        Ok(Self(Way::Hyper { client: Arc::new(client), read_timeout: config.read_timeout }))
     }
 
-    /// Sends a request and waits for the head of the answer.
+    /// Uses your own client. Build it with `redirect(Policy::none())` and `retry(retry::never())`: a redirect would carry
+    /// the key to another host, a repeated request is paid twice.
+    #[cfg(feature = "reqwest")]
+    pub fn from_reqwest(client: reqwest::Client) -> Self {
+        Self(Way::Reqwest(client))
+    }
+
+    /// Sends a `POST` and waits for the head of the answer.
     ///
     /// # Cancellation
     /// Dropping the future closes the connection.
-    pub(crate) async fn send(&self, request: reqwest::Request) -> Result<Incoming, Error> {
-        let response = self.client.execute(request).await.map_err(transport_error)?;
-        Ok(Incoming(response))
+    pub(crate) async fn send(&self, address: Uri, headers: HeaderMap, body: Bytes) -> Result<Incoming, Error> {
+        match &self.0 {
+            Way::Hyper { client, read_timeout } => {
+                let mut request = Request::new(Full::new(body));
+                *request.method_mut() = Method::POST;
+                *request.uri_mut() = address;
+                *request.headers_mut() = headers;
+                let agent = HeaderValue::from_static(concat!("mainstay/", env!("CARGO_PKG_VERSION")));
+                request.headers_mut().entry(header::USER_AGENT).or_insert(agent);
+                let response = match tokio::time::timeout(*read_timeout, client.request(request)).await {
+                    Ok(response) => response.map_err(client_error)?,
+                    Err(_) => return Err(silent()),
+                };
+                let (parts, body) = response.into_parts();
+                Ok(Incoming(Response::from_parts(parts, Reads::hyper(body, *read_timeout))))
+            }
+            #[cfg(feature = "reqwest")]
+            Way::Reqwest(client) => {
+                let request = client.post(address.to_string()).headers(headers).body(body);
+                let response: Response<reqwest::Body> = request.send().await.map_err(reqwest_error)?.into();
+                let (parts, body) = response.into_parts();
+                Ok(Incoming(Response::from_parts(parts, Reads::reqwest(body))))
+            }
+        }
     }
 }
 
-/// A request to this address.
-pub(crate) fn request(url: reqwest::Url, headers: HeaderMap, body: Bytes) -> reqwest::Request {
-    let mut request = reqwest::Request::new(Method::POST, url);
-    *request.headers_mut() = headers;
-    *request.body_mut() = Some(body.into());
-    request
-}
-
 /// The head of an answer; the body is still to be read.
-pub(crate) struct Incoming(reqwest::Response);
+pub(crate) struct Incoming(Response<Reads>);
 
 impl Incoming {
     pub(crate) fn status(&self) -> StatusCode {
@@ -102,29 +133,25 @@ impl Incoming {
     }
 
     /// The whole body, at most `limit` bytes.
-    pub(crate) async fn body(mut self, limit: usize) -> Result<Bytes, Error> {
-        let Some(first) = self.read().await? else { return Ok(Bytes::new()) };
-        let mut more = self.read().await?;
-        if more.is_none() {
-            return within(first.len(), limit).map(|()| first);
-        }
-        let mut body = Vec::with_capacity(self.0.content_length().map_or(0, |length| length.min(1 << 20) as usize));
+    pub(crate) async fn body(self, limit: usize) -> Result<Bytes, Error> {
+        let mut reads = self.0.into_body();
+        let Some(first) = reads.next().await.transpose()? else { return Ok(Bytes::new()) };
+        within(first.len(), limit)?;
+        let Some(second) = reads.next().await.transpose()? else { return Ok(first) };
+        let mut body = Vec::with_capacity((first.len() + second.len()) * 2);
         body.extend_from_slice(&first);
-        while let Some(read) = more {
+        let mut next = Some(second);
+        while let Some(read) = next {
             within(body.len() + read.len(), limit)?;
             body.extend_from_slice(&read);
-            more = self.read().await?;
+            next = reads.next().await.transpose()?;
         }
         Ok(body.into())
     }
 
-    async fn read(&mut self) -> Result<Option<Bytes>, Error> {
-        self.0.chunk().await.map_err(transport_error)
-    }
-
     /// The body as it arrives.
-    pub(crate) fn into_reads(self) -> impl futures_core::Stream<Item = Result<Bytes, reqwest::Error>> + Send {
-        self.0.bytes_stream()
+    pub(crate) fn into_reads(self) -> Reads {
+        self.0.into_body()
     }
 }
 
@@ -136,37 +163,44 @@ fn within(length: usize, limit: usize) -> Result<(), Error> {
     Err(Error::new(ErrorKind::MalformedResponse, message))
 }
 
-/// An error of the client in the words of the taxonomy. The address is taken out: it may hold a host that the caller
-/// of a gateway must not see.
-pub(crate) fn transport_error(error: reqwest::Error) -> Error {
-    let error = error.without_url();
-    let (kind, message) = if error.is_timeout() {
-        let timer = if error.is_connect() { Timer::Connect } else { Timer::Idle };
-        (ErrorKind::Timeout(timer), "the provider did not answer in time")
-    } else if error.is_connect() {
-        (ErrorKind::Network, "the provider cannot be reached; check base_url and the network")
-    } else {
-        (ErrorKind::Network, "the connection to the provider broke")
-    };
-    Error::new(kind, message).with_source(Box::new(error) as BoxError)
+fn silent() -> Error {
+    Error::new(ErrorKind::Timeout(Timer::Idle), "the provider was silent for too long (transport.read_timeout)")
 }
 
-fn tls_config(http1_only: bool) -> Result<rustls::ClientConfig, Error> {
-    use rustls_platform_verifier::BuilderVerifierExt as _;
-    let unusable = |error: rustls::Error| {
-        Error::new(ErrorKind::Configuration, "TLS cannot be set up with the platform's certificates").with_source(error)
-    };
-    // The provider is named here and not installed for the process: that is the binary's choice.
-    let mut config = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(unusable)?
-        .with_platform_verifier()
-        .map_err(unusable)?
-        .with_no_client_auth();
-    config.alpn_protocols = if http1_only {
-        vec![b"http/1.1".to_vec()]
-    } else {
-        vec![b"h2".to_vec(), b"http/1.1".to_vec()]
-    };
-    Ok(config)
+/// An error of the client in the words of the taxonomy, without the address: a gateway's caller must not see it.
+fn client_error(error: hyper_util::client::legacy::Error) -> Error {
+    if !error.is_connect() {
+        return broken(error);
+    }
+    if connect::timed_out(&error) {
+        let message = "connecting to the provider took too long (transport.connect_timeout)";
+        return Error::new(ErrorKind::Timeout(Timer::Connect), message).with_source(error);
+    }
+    unreachable_provider(error)
+}
+
+fn unreachable_provider(error: impl Into<BoxError>) -> Error {
+    let message = "the provider cannot be reached; check base_url and the network";
+    Error::new(ErrorKind::Network, message).with_source(error)
+}
+
+fn broken(error: impl Into<BoxError>) -> Error {
+    Error::new(ErrorKind::Network, "the connection to the provider broke").with_source(error)
+}
+
+#[cfg(feature = "reqwest")]
+fn reqwest_error(error: reqwest::Error) -> Error {
+    let error = error.without_url();
+    match (error.is_timeout(), error.is_connect()) {
+        (true, true) => Error::new(ErrorKind::Timeout(Timer::Connect), "connecting to the provider took too long")
+            .with_source(error),
+        (true, false) => silent().with_source(error),
+        (false, true) => unreachable_provider(error),
+        (false, false) => broken(error),
+    }
+}
+
+/// An error while a body is read.
+fn body_error(error: impl Into<BoxError>) -> Error {
+    broken(error)
 }

@@ -1,8 +1,6 @@
 //! How a request proves who sends it.
 
-use std::time::SystemTime;
-
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use mainstay_provider_core::{Error, ErrorKind};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -22,10 +20,10 @@ pub(crate) enum Auth {
 }
 
 /// What is signed.
+#[cfg_attr(not(feature = "bedrock"), allow(dead_code))] // only AWS signs the whole request
 pub(crate) struct Unsigned<'a> {
-    pub(crate) url: &'a str,
+    pub(crate) url: &'a Uri,
     pub(crate) body: &'a [u8],
-    pub(crate) now: SystemTime,
 }
 
 impl Auth {
@@ -34,7 +32,7 @@ impl Auth {
         &self,
         headers: &mut HeaderMap,
         key: Option<&SecretString>,
-        request: &Unsigned<'_>,
+        #[cfg_attr(not(feature = "bedrock"), allow(unused_variables))] request: &Unsigned<'_>,
     ) -> Result<(), Error> {
         let Some(key) = key else { return Ok(()) };
         match self {
@@ -51,11 +49,10 @@ impl Auth {
                     secret_access_key: key.clone(),
                     session_token: session_token.clone(),
                 };
-                let Unsigned { url, body, now } = request;
-                sigv4::sign(&http::Method::POST, url, headers, body, &credentials, region, *now)?;
+                let (url, now) = (request.url.to_string(), crate::clock::wall_clock());
+                sigv4::sign(&http::Method::POST, &url, headers, request.body, &credentials, region, now)?;
             }
         }
-        let _ = request;
         Ok(())
     }
 }

@@ -30,6 +30,7 @@ impl Script {
         let input = request.messages.iter().map(|message| tokens(&message.text()) + 4).sum();
         let mut answer = ChatResponse::new(request.model.as_str(), message, stopped);
         answer.id = format!("chatcmpl-sim-{:016x}", fastrand::u64(..));
+        answer.created = crate::clock::unix_seconds();
         answer.usage = Some(Usage::new(input, output).into());
         let gap = Duration::from_millis(if request.model == "slow" { 50 } else { 0 });
         Ok(Self { answer, gap, hangs: request.model == "hang", cut: request.model == "cut" })

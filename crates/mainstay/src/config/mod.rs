@@ -117,8 +117,8 @@ pub struct TransportSettings {
     pub idle_timeout: Option<Span>,
     /// How many idle connections are kept per host. Default 512.
     pub max_idle_per_host: Option<usize>,
-    /// Speak HTTP/1.1 only. Default false.
-    pub http1_only: bool,
+    /// Speak HTTP/2 where a provider offers it. Default false: HTTP/1.1, one connection per call in flight.
+    pub http2: bool,
 }
 
 impl Config {
@@ -232,7 +232,7 @@ impl TransportSettings {
         if let Some(connections) = self.max_idle_per_host {
             config.max_idle_per_host = connections;
         }
-        config.http1_only = self.http1_only;
+        config.http2 = self.http2;
         config
     }
 }
