@@ -27,6 +27,10 @@ impl Wire {
     pub(crate) fn of(fixture: &Fixture) -> Self {
         match (fixture.api.as_str(), fixture.provider.as_str()) {
             ("chat", _) => Self::OpenAiChat,
+            // Filed under the address that was asked; the answer tells what was spoken.
+            ("responses", _) if fixture.request.is_none() && fixture.response.is_chat_completion() => {
+                Self::OpenAiChat
+            }
             ("responses", _) => Self::Responses,
             ("messages", _) => Self::Anthropic,
             ("generate", _) => Self::Gemini,
@@ -103,7 +107,9 @@ impl Target {
             config.access_key_id = Some(ACCESS_KEY_ID.into());
         }
         for (name, value) in &self.headers {
-            if let (Ok(name), Ok(value)) = (http::HeaderName::try_from(name), http::HeaderValue::try_from(value)) {
+            if let (Ok(name), Ok(value)) =
+                (http::HeaderName::try_from(name), http::HeaderValue::try_from(value))
+            {
                 config.headers.insert(name, value);
             }
         }
@@ -170,7 +176,11 @@ fn segment_after(path: &str, name: &str) -> Option<String> {
 
 fn query(path: &str, name: &str) -> Option<String> {
     let (_, query) = path.split_once('?')?;
-    query.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name).map(|(_, v)| v.to_owned())
+    query
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .find(|(key, _)| *key == name)
+        .map(|(_, v)| v.to_owned())
 }
 
 /// A path segment without percent escapes.

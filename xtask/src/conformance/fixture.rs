@@ -24,8 +24,6 @@ pub(crate) struct Fixture {
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Request {
     pub(crate) method: String,
-    #[serde(default)]
-    pub(crate) host: String,
     pub(crate) path: String,
     #[serde(default)]
     pub(crate) headers: BTreeMap<String, String>,
@@ -53,7 +51,8 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, 
 
 impl Fixture {
     pub(crate) fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         serde_json::from_str(&text).with_context(|| format!("{} is no recorded exchange", path.display()))
     }
 
@@ -93,6 +92,12 @@ impl Response {
     /// Whether it was answered in pieces.
     pub(crate) fn is_stream(&self) -> bool {
         self.sse_text.is_some() || self.ndjson_text.is_some() || self.eventstream_base64.is_some()
+    }
+
+    /// Whether the answer has the form of chat completions.
+    pub(crate) fn is_chat_completion(&self) -> bool {
+        self.body.as_ref().is_some_and(|body| body.get("choices").is_some())
+            || self.sse_text.as_ref().is_some_and(|text| text.contains("\"chat.completion.chunk\""))
     }
 
     /// The media type that belongs to the recorded form, for recordings without that header.

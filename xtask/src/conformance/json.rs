@@ -104,7 +104,13 @@ pub(crate) struct Difference {
 
 impl std::fmt::Display for Difference {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: expected {}, got {}", self.path, shown(self.expected.as_ref()), shown(self.got.as_ref()))
+        write!(
+            f,
+            "{}: expected {}, got {}",
+            self.path,
+            shown(self.expected.as_ref()),
+            shown(self.got.as_ref())
+        )
     }
 }
 
@@ -127,7 +133,9 @@ fn differ(path: String, expected: Option<&Value>, got: Option<&Value>) -> Option
         (None, None) => None,
         (Some(Value::Object(expected)), Some(Value::Object(got))) => {
             let names: std::collections::BTreeSet<_> = expected.keys().chain(got.keys()).collect();
-            names.into_iter().find_map(|name| differ(format!("{path}.{name}"), expected.get(name), got.get(name)))
+            names
+                .into_iter()
+                .find_map(|name| differ(format!("{path}.{name}"), expected.get(name), got.get(name)))
         }
         (Some(Value::Array(expected)), Some(Value::Array(got))) => {
             let longest = expected.len().max(got.len());

@@ -81,7 +81,9 @@ fn joined(events: &[Event]) -> Value {
                 for name in ["stop_reason", "stop_details"] {
                     message[name] = data["delta"][name].clone();
                 }
-                for (name, figure) in data["usage"].as_object().into_iter().flatten().filter(|(_, v)| !v.is_null()) {
+                for (name, figure) in
+                    data["usage"].as_object().into_iter().flatten().filter(|(_, v)| !v.is_null())
+                {
                     message["usage"][name.as_str()] = figure.clone();
                 }
             }
@@ -117,7 +119,8 @@ fn grow(block: &mut Map<String, Value>, delta: &Value) {
 }
 
 fn usage(usage: &Value) -> Usage {
-    let (read, written) = (usage.count("cache_read_input_tokens"), usage.count("cache_creation_input_tokens"));
+    let (read, written) =
+        (usage.count("cache_read_input_tokens"), usage.count("cache_creation_input_tokens"));
     Usage {
         input: usage.count("input_tokens") + read + written,
         output: usage.count("output_tokens"),

@@ -75,7 +75,8 @@ fn joined(events: &[Event]) -> Value {
                 reasoning(block, &delta["reasoningContent"]);
                 if let Some(citation) = delta.some("citation") {
                     let known = block["citationsContent"].items("citations").to_vec();
-                    block["citationsContent"]["citations"] = known.into_iter().chain([citation.clone()]).collect();
+                    block["citationsContent"]["citations"] =
+                        known.into_iter().chain([citation.clone()]).collect();
                 }
             }
             "messageStop" => whole["stopReason"] = data["stopReason"].clone(),
@@ -88,7 +89,10 @@ fn joined(events: &[Event]) -> Value {
             block["toolUse"]["input"] = crate::conformance::json::parsed(&input);
         }
     }
-    for block in blocks.values_mut().filter(|block| block.get("toolUse").is_some_and(|call| call.get("input").is_none())) {
+    for block in blocks
+        .values_mut()
+        .filter(|block| block.get("toolUse").is_some_and(|call| call.get("input").is_none()))
+    {
         block["toolUse"]["input"] = json!({});
     }
     whole["output"] = json!({"message": {"content": blocks.into_values().collect::<Vec<_>>()}});

@@ -73,7 +73,8 @@ fn message(message: &Value, read: &mut Choice) {
         *read.citations.get_or_insert(0) += annotations.len();
     }
     for (at, call) in message.items("tool_calls").iter().enumerate() {
-        let at = call.get("index").and_then(Value::as_u64).and_then(|at| usize::try_from(at).ok()).unwrap_or(at);
+        let at =
+            call.get("index").and_then(Value::as_u64).and_then(|at| usize::try_from(at).ok()).unwrap_or(at);
         self::call(at, call, read);
     }
 }
@@ -81,7 +82,9 @@ fn message(message: &Value, read: &mut Choice) {
 /// Mistral's parts: what is thought and what is said.
 fn part(part: &Value, read: &mut Choice) {
     match part.text("type") {
-        "thinking" => part.items("thinking").iter().for_each(|piece| read.reasoning.push_str(piece.text("text"))),
+        "thinking" => {
+            part.items("thinking").iter().for_each(|piece| read.reasoning.push_str(piece.text("text")))
+        }
         _ => read.text.push_str(part.text("text")),
     }
 }
@@ -121,6 +124,8 @@ fn usage(provider: &str, api: &str, usage: &Value) -> Usage {
     };
     match provider {
         "deepseek" => read.cache_read = usage.count("prompt_cache_hit_tokens"),
+        // Older answers have it under this name alone.
+        "mistral" => read.cache_read = read.cache_read.max(usage.count("num_cached_tokens")),
         "together" => read.cache_read = read.cache_read.max(usage.count("cached_tokens")),
         // Its total holds the reasoning, its completion figure does not.
         "xai" if api == "chat" => read.output += read.reasoning,

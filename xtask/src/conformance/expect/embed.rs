@@ -10,9 +10,10 @@ use crate::conformance::json::Look as _;
 
 pub(super) fn vectors(wire: Wire, provider: &str, body: &Value) -> Result<Expected> {
     let (lists, input): (Vec<&Value>, Option<&Value>) = match wire {
-        Wire::CohereEmbed => {
-            (body["embeddings"].items("float").iter().collect(), body["meta"]["billed_units"].get("input_tokens"))
-        }
+        Wire::CohereEmbed => (
+            body["embeddings"].items("float").iter().collect(),
+            body["meta"]["billed_units"].get("input_tokens"),
+        ),
         Wire::OllamaEmbed => (body.items("embeddings").iter().collect(), body.get("prompt_eval_count")),
         Wire::GeminiEmbed => {
             let single = body.get("embedding").into_iter();

@@ -55,7 +55,10 @@ fn sse(text: &str) -> Result<Vec<Event>> {
         if data.trim().is_empty() || data.trim() == "[DONE]" {
             continue;
         }
-        events.push(Event::piece(name, serde_json::from_str(&data).with_context(|| format!("event {data:?}"))?));
+        events.push(Event::piece(
+            name,
+            serde_json::from_str(&data).with_context(|| format!("event {data:?}"))?,
+        ));
     }
     Ok(events)
 }
@@ -87,7 +90,8 @@ fn headers(mut bytes: &[u8]) -> Vec<(String, String)> {
         // Kind 7 is a text with a length of two bytes; Bedrock sends no other.
         let [7, high, low, rest @ ..] = rest else { break };
         let Some((value, rest)) = rest.split_at_checked(number(&[*high, *low])) else { break };
-        headers.push((String::from_utf8_lossy(name).into_owned(), String::from_utf8_lossy(value).into_owned()));
+        headers
+            .push((String::from_utf8_lossy(name).into_owned(), String::from_utf8_lossy(value).into_owned()));
         bytes = rest;
     }
     headers

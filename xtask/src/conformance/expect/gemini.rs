@@ -13,7 +13,8 @@ pub(super) fn answer(events: &[Event], status: u16) -> Expected {
     for Event { data, .. } in events {
         answer.id = data.text("responseId").to_owned();
         answer.model = data.text("modelVersion").to_owned();
-        blocked |= data["promptFeedback"].some("blockReason").is_some() && data.items("candidates").is_empty();
+        blocked |=
+            data["promptFeedback"].some("blockReason").is_some() && data.items("candidates").is_empty();
         if let Some(usage) = data.some("usageMetadata") {
             answer.usage = Some(self::usage(usage));
         }
@@ -37,7 +38,9 @@ pub(super) fn answer(events: &[Event], status: u16) -> Expected {
 
 fn error_of(reason: &str) -> Option<&'static str> {
     match reason {
-        "MALFORMED_FUNCTION_CALL" | "UNEXPECTED_TOOL_CALL" | "TOO_MANY_TOOL_CALLS" => Some("MalformedToolCall"),
+        "MALFORMED_FUNCTION_CALL" | "UNEXPECTED_TOOL_CALL" | "TOO_MANY_TOOL_CALLS" => {
+            Some("MalformedToolCall")
+        }
         "MALFORMED_RESPONSE" | "OTHER" => Some("MalformedResponse"),
         _ => None,
     }
@@ -45,7 +48,11 @@ fn error_of(reason: &str) -> Option<&'static str> {
 
 /// From Gemini's reason to the neutral one; a call decides, whatever the reason says.
 fn settle(choice: &mut Choice) {
-    choice.calls.iter_mut().filter(|call| call.arguments.is_empty()).for_each(|call| call.arguments = "{}".into());
+    choice
+        .calls
+        .iter_mut()
+        .filter(|call| call.arguments.is_empty())
+        .for_each(|call| call.arguments = "{}".into());
     choice.finish = match choice.finish.as_str() {
         "MAX_TOKENS" => "length",
         "STOP" if !choice.calls.is_empty() => "tool_calls",
@@ -105,7 +112,8 @@ fn call(call: &Value, choice: &mut Choice) {
         });
     }
     let Some(open) = choice.calls.last_mut() else { return };
-    let mut arguments = if open.arguments.is_empty() { json!({}) } else { crate::conformance::json::parsed(&open.arguments) };
+    let mut arguments =
+        if open.arguments.is_empty() { json!({}) } else { crate::conformance::json::parsed(&open.arguments) };
     for piece in call.items("partialArgs") {
         set(&mut arguments, piece);
     }

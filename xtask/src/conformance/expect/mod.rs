@@ -20,7 +20,7 @@ use super::dialect::Wire;
 use super::fixture::Fixture;
 use super::json::Object;
 
-pub(crate) use self::seen::seen;
+pub(crate) use self::seen::{flaws, seen};
 
 /// What must come of an exchange.
 #[derive(Debug, Clone)]
@@ -39,6 +39,8 @@ pub(crate) struct Answer {
     pub(crate) usage: Option<Usage>,
     /// Texts that must be somewhere in the answer: signatures, encrypted reasoning, addresses of sources.
     pub(crate) kept: Vec<String>,
+    /// Reasoning comes in paragraphs, and how they are joined is free: it is compared without white space.
+    pub(crate) reasoning_in_paragraphs: bool,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -95,6 +97,11 @@ impl Answer {
         &mut self.choices[index]
     }
 
+    /// Reasoning as it is compared.
+    pub(crate) fn reasoning(&self, text: &str) -> String {
+        if self.reasoning_in_paragraphs { text.split_whitespace().collect() } else { text.to_owned() }
+    }
+
     /// Remembers a text that must not be lost.
     pub(crate) fn keep(&mut self, text: &str) {
         if !text.is_empty() {
@@ -104,7 +111,7 @@ impl Answer {
 
     /// In the form that [`seen`] gives a neutral answer.
     pub(crate) fn to_json(&self) -> Value {
-        let choices: Vec<Value> = self.choices.iter().map(Choice::to_json).collect();
+        let choices: Vec<Value> = self.choices.iter().map(|choice| choice.to_json(self)).collect();
         let mut answer = Object::new();
         answer.insert("choices".into(), choices.into());
         if !self.id.is_empty() {
@@ -121,11 +128,11 @@ impl Answer {
 }
 
 impl Choice {
-    fn to_json(&self) -> Value {
+    fn to_json(&self, answer: &Answer) -> Value {
         let calls: Vec<Value> = self.calls.iter().map(ToolCall::to_json).collect();
         let mut choice = Object::new();
         choice.insert("text".into(), self.text.as_str().into());
-        choice.insert("reasoning".into(), self.reasoning.as_str().into());
+        choice.insert("reasoning".into(), answer.reasoning(&self.reasoning).into());
         choice.insert("refusal".into(), self.refusal.as_str().into());
         choice.insert("finish".into(), self.finish.as_str().into());
         choice.insert("calls".into(), calls.into());

@@ -17,6 +17,7 @@ pub(super) fn answer(events: &[Event]) -> Answer {
         id: whole.text("id").to_owned(),
         model: whole.text("model").to_owned(),
         usage: whole.some("usage").map(usage),
+        reasoning_in_paragraphs: true,
         ..Answer::default()
     };
     answer.only();
@@ -60,7 +61,6 @@ fn item(item: &Value, answer: &mut Answer) {
             let summary: Vec<&str> = item.items("summary").iter().map(|part| part.text("text")).collect();
             let raw: Vec<&str> = item.items("content").iter().map(|part| part.text("text")).collect();
             let texts = if summary.is_empty() { raw } else { summary };
-            // How the paragraphs are joined is free: compared without white space.
             answer.only().reasoning.push_str(&texts.concat());
         }
         _ => {}

@@ -11,7 +11,9 @@ pub(crate) fn seen(expected: &Answer, answer: &Value) -> Value {
         .items("choices")
         .iter()
         .enumerate()
-        .map(|(at, choice)| self::choice(expected.choices.get(at).and_then(|choice| choice.citations), choice, expected, at))
+        .map(|(at, choice)| {
+            self::choice(expected.choices.get(at).and_then(|choice| choice.citations), choice, expected, at)
+        })
         .collect();
     let mut seen = Object::new();
     seen.insert("choices".into(), choices.into());
@@ -31,7 +33,7 @@ fn choice(citations: Option<usize>, choice: &Value, expected: &Answer, at: usize
     let message = &choice["message"];
     let mut seen = Object::new();
     seen.insert("text".into(), text(&message["content"]).into());
-    seen.insert("reasoning".into(), message.text("reasoning_content").into());
+    seen.insert("reasoning".into(), expected.reasoning(message.text("reasoning_content")).into());
     seen.insert("refusal".into(), message.text("refusal").into());
     seen.insert("finish".into(), choice.text("finish_reason").into());
     let known = expected.choices.get(at);
@@ -54,14 +56,17 @@ fn choice(citations: Option<usize>, choice: &Value, expected: &Answer, at: usize
 fn text(content: &Value) -> String {
     match content {
         Value::String(text) => text.clone(),
-        Value::Array(parts) => parts.iter().filter(|part| part.text("type") == "text").map(|part| part.text("text")).collect(),
+        Value::Array(parts) => {
+            parts.iter().filter(|part| part.text("type") == "text").map(|part| part.text("text")).collect()
+        }
         _ => String::new(),
     }
 }
 
 fn call(call: &Value, with_id: bool) -> Value {
     let inner = call.some("function").or(call.some("custom")).unwrap_or(&Value::Null);
-    let arguments = inner.some("arguments").or(inner.some("input")).and_then(Value::as_str).unwrap_or_default();
+    let arguments =
+        inner.some("arguments").or(inner.some("input")).and_then(Value::as_str).unwrap_or_default();
     let mut seen = json!({"name": inner["name"], "arguments": parsed(arguments)});
     if with_id {
         seen["id"] = call["id"].clone();
@@ -91,7 +96,8 @@ pub(crate) fn flaws(expected: &Answer, answer: &Value) -> Option<String> {
         }
     }
     for choice in answer.items("choices") {
-        let ids: Vec<&str> = choice["message"].items("tool_calls").iter().map(|call| call.text("id")).collect();
+        let ids: Vec<&str> =
+            choice["message"].items("tool_calls").iter().map(|call| call.text("id")).collect();
         let distinct: std::collections::BTreeSet<_> = ids.iter().collect();
         if ids.iter().any(|id| id.is_empty()) || distinct.len() != ids.len() {
             return Some(format!("tool calls without distinct ids: {ids:?}"));

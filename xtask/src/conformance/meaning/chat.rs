@@ -22,6 +22,8 @@ pub(super) fn meaning(kind: &str, path: &str, body: &Value) -> Value {
     if let Some(Value::Object(format)) = chat.get_mut("response_format") {
         if let Some(Value::Object(schema)) = format.get_mut("json_schema") {
             drop_default(schema, "strict", |strict| strict == false);
+            // The name that the neutral form demands where the provider does not.
+            drop_default(schema, "name", |name| name == "response");
         }
         drop_default(&mut chat, "response_format", |format| format.text("type") == "text");
     }

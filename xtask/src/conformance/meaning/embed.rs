@@ -11,7 +11,9 @@ pub(super) fn meaning(wire: Wire, body: &Value) -> Value {
     let mut request = object(&body);
     match wire {
         Wire::GeminiEmbed => gemini(&mut request),
-        Wire::CohereEmbed => drop_default(&mut request, "embedding_types", |types| *types == json!(["float"])),
+        Wire::CohereEmbed => {
+            drop_default(&mut request, "embedding_types", |types| *types == json!(["float"]))
+        }
         _ => {
             // How the vectors are written is between the adapter and the provider.
             request.remove("encoding_format");

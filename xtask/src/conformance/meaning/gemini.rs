@@ -7,7 +7,8 @@ use crate::conformance::json::{Look as _, Object, drop_default, drop_nulls, obje
 use crate::conformance::reverse::INVENTED_ID;
 
 /// Members whose content is not Gemini's: names inside stay as they are.
-const OPAQUE: &[&str] = &["args", "response", "parameters", "parametersJsonSchema", "responseSchema", "responseJsonSchema"];
+const OPAQUE: &[&str] =
+    &["args", "response", "parameters", "parametersJsonSchema", "responseSchema", "responseJsonSchema"];
 
 pub(super) fn meaning(body: &Value) -> Value {
     let mut body = camel_case(body);
@@ -30,18 +31,25 @@ pub(super) fn meaning(body: &Value) -> Value {
     if let Some(Value::Object(config)) = request.get_mut("toolConfig") {
         drop_default(config, "functionCallingConfig", |calling| *calling == json!({"mode": "AUTO"}));
     }
-    drop_empty(&mut request, &["generationConfig", "toolConfig", "tools", "safetySettings", "systemInstruction"]);
+    drop_empty(
+        &mut request,
+        &["generationConfig", "toolConfig", "tools", "safetySettings", "systemInstruction"],
+    );
     Value::Object(request)
 }
 
 /// The wire takes `snake_case` too.
 pub(crate) fn camel_case(value: &Value) -> Value {
     match value {
-        Value::Object(members) => members.iter().map(|(name, value)| {
-            let name = camel(name);
-            let value = if OPAQUE.contains(&name.as_str()) { value.clone() } else { camel_case(value) };
-            (name, value)
-        }).collect::<Object>().into(),
+        Value::Object(members) => members
+            .iter()
+            .map(|(name, value)| {
+                let name = camel(name);
+                let value = if OPAQUE.contains(&name.as_str()) { value.clone() } else { camel_case(value) };
+                (name, value)
+            })
+            .collect::<Object>()
+            .into(),
         Value::Array(items) => items.iter().map(camel_case).collect(),
         other => other.clone(),
     }

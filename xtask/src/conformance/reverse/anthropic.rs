@@ -41,12 +41,16 @@ fn tools(rest: &mut Object, chat: &mut Object) {
         chat.insert("tools".into(), tools.iter().map(tool).collect());
     }
     let Some(choice) = rest.remove("tool_choice") else { return };
-    put(chat, "tool_choice", match choice.text("type") {
-        "auto" => "auto".into(),
-        "none" => "none".into(),
-        "any" => "required".into(),
-        _ => json!({"type": "function", "function": {"name": choice["name"]}}),
-    });
+    put(
+        chat,
+        "tool_choice",
+        match choice.text("type") {
+            "auto" => "auto".into(),
+            "none" => "none".into(),
+            "any" => "required".into(),
+            _ => json!({"type": "function", "function": {"name": choice["name"]}}),
+        },
+    );
     if choice.get("disable_parallel_tool_use") == Some(&Value::Bool(true)) {
         chat.insert("parallel_tool_calls".into(), false.into());
     }
@@ -92,7 +96,8 @@ fn user(content: &Value, turns: &mut Vec<Value>) {
         turns.push(json!({"role": "user", "content": content}));
         return;
     };
-    let (results, said): (Vec<&Value>, Vec<&Value>) = list.iter().partition(|block| block.text("type") == "tool_result");
+    let (results, said): (Vec<&Value>, Vec<&Value>) =
+        list.iter().partition(|block| block.text("type") == "tool_result");
     for result in results {
         let mut message = object(result);
         message.remove("type");
@@ -114,6 +119,17 @@ fn assistant(content: &Value) -> Value {
     let Some(list) = content.as_array() else { return json!({"role": "assistant", "content": content}) };
     let mut message = Object::new();
     message.insert("role".into(), "assistant".into());
+    if interleaved(list) {
+        // The order of an answer that thinks and uses server tools in turns is kept beside its neutral form.
+        message.insert("extra_content".into(), json!({"anthropic": {"content": list}}));
+        let text: String = list
+            .iter()
+            .filter(|block| block.text("type") == "text")
+            .map(|block| block.text("text"))
+            .collect();
+        message.insert("content".into(), text.into());
+        return Value::Object(message);
+    }
     let (mut said, mut calls, mut thinking) = (Vec::new(), Vec::new(), Vec::new());
     for block in list {
         match block.text("type") {
@@ -131,6 +147,12 @@ fn assistant(content: &Value) -> Value {
         }
     }
     Value::Object(message)
+}
+
+/// Whether reasoning stands behind anything else.
+fn interleaved(blocks: &[Value]) -> bool {
+    let is_reasoning = |block: &Value| block.text("type").ends_with("thinking");
+    blocks.iter().skip_while(|block| is_reasoning(block)).any(is_reasoning)
 }
 
 /// Content in Anthropic's words as content in the neutral form.

@@ -54,7 +54,13 @@ fn tools(rest: &mut Object, chat: &mut Object) {
         match (tool.get("toolSpec"), tool.get("cachePoint")) {
             (Some(spec), _) => {
                 let schema = spec["inputSchema"].get("json").unwrap_or(&Value::Null);
-                list.push(function_tool(&spec["name"], &spec["description"], schema, &spec["strict"], Object::new()));
+                list.push(function_tool(
+                    &spec["name"],
+                    &spec["description"],
+                    schema,
+                    &spec["strict"],
+                    Object::new(),
+                ));
             }
             (None, Some(point)) => mark(list.last_mut(), point),
             _ => list.push(native(tool)),
@@ -85,7 +91,9 @@ fn native(tool: &Value) -> Value {
 }
 
 fn output(rest: &mut Object, chat: &mut Object) {
-    let Some(format) = rest.get("outputConfig").and_then(|config| config.get("textFormat")).cloned() else { return };
+    let Some(format) = rest.get("outputConfig").and_then(|config| config.get("textFormat")).cloned() else {
+        return;
+    };
     let schema = &format["structure"]["jsonSchema"];
     let mut neutral = Object::new();
     neutral.insert("name".into(), schema.some("name").cloned().unwrap_or("response".into()));

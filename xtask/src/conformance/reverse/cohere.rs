@@ -37,8 +37,12 @@ fn history(message: &mut Value) {
     let Some(message) = message.as_object_mut() else { return };
     let content = message.remove("content");
     if let Some(Value::Array(parts)) = content {
-        let (thinking, said): (Vec<_>, Vec<_>) = parts.into_iter().partition(|part| part.text("type") == "thinking");
-        let said: Vec<Value> = said.into_iter().filter(|part| !(part.text("type") == "text" && is_empty(&part["text"]))).collect();
+        let (thinking, said): (Vec<_>, Vec<_>) =
+            parts.into_iter().partition(|part| part.text("type") == "thinking");
+        let said: Vec<Value> = said
+            .into_iter()
+            .filter(|part| !(part.text("type") == "text" && is_empty(&part["text"])))
+            .collect();
         if !said.is_empty() {
             message.insert("content".into(), plain_if_one_text(said));
         }
@@ -53,7 +57,9 @@ fn history(message: &mut Value) {
 
 fn response_format(format: &Value) -> Value {
     match format.some("json_schema").or(format.some("schema")) {
-        Some(schema) => json!({"type": "json_schema", "json_schema": {"name": "response", "schema": schema, "strict": true}}),
+        Some(schema) => {
+            json!({"type": "json_schema", "json_schema": {"name": "response", "schema": schema, "strict": true}})
+        }
         None => format.clone(),
     }
 }

@@ -22,8 +22,10 @@ pub(super) fn embed(wire: Wire, body: &Value, path: &str) -> Value {
         Wire::GeminiEmbed => {
             neutral.insert("model".into(), gemini_model(path).into());
             let single = rest.remove("content").map(|content| vec![json!({"content": content})]);
-            let requests = single.or_else(|| rest.remove("requests").and_then(|list| list.as_array().cloned()));
-            let texts = requests.unwrap_or_default().iter().map(|request| text_of(&request["content"])).collect();
+            let requests =
+                single.or_else(|| rest.remove("requests").and_then(|list| list.as_array().cloned()));
+            let texts =
+                requests.unwrap_or_default().iter().map(|request| text_of(&request["content"])).collect();
             neutral.insert("input".into(), texts);
             rename(&mut rest, "outputDimensionality", &mut neutral, "dimensions");
             rest.remove("model");

@@ -73,7 +73,13 @@ fn tools(rest: &mut Object, chat: &mut Object) {
         for declaration in tool.items("functionDeclarations") {
             let schema = declaration.some("parametersJsonSchema").or(declaration.some("parameters"));
             let schema = schema.unwrap_or(&Value::Null);
-            list.push(function_tool(&declaration["name"], &declaration["description"], schema, &Value::Null, Object::new()));
+            list.push(function_tool(
+                &declaration["name"],
+                &declaration["description"],
+                schema,
+                &Value::Null,
+                Object::new(),
+            ));
         }
         for (kind, settings) in object(tool).into_iter().filter(|(kind, _)| kind != "functionDeclarations") {
             let mut native = Object::new();
@@ -85,7 +91,9 @@ fn tools(rest: &mut Object, chat: &mut Object) {
     if !list.is_empty() {
         chat.insert("tools".into(), list.into());
     }
-    let Some(config) = rest.get("toolConfig").and_then(|config| config.get("functionCallingConfig")) else { return };
+    let Some(config) = rest.get("toolConfig").and_then(|config| config.get("functionCallingConfig")) else {
+        return;
+    };
     let choice = match (config.text("mode"), config.items("allowedFunctionNames")) {
         ("AUTO", []) => "auto".into(),
         ("NONE", []) => "none".into(),
@@ -136,7 +144,8 @@ impl Turns {
             } else {
                 said.push_str(part.text("text"));
                 if let Some(signature) = part.some("thoughtSignature") {
-                    message.insert("extra_content".into(), json!({"google": {"thought_signature": signature}}));
+                    message
+                        .insert("extra_content".into(), json!({"google": {"thought_signature": signature}}));
                 }
             }
         }

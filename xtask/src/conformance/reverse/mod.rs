@@ -31,8 +31,11 @@ pub(crate) enum Ask {
 pub(crate) struct NotSayable(pub(crate) &'static str);
 
 /// The neutral request that means what the recorded one means.
-pub(crate) fn neutral(fixture: &Fixture, wire: Wire, request: &Request) -> Result<Ask, NotSayable> {
+pub(crate) fn neutral(wire: Wire, request: &Request) -> Result<Ask, NotSayable> {
     let body = &request.body;
+    if wire == Wire::Responses && body.some("model").is_none() {
+        return Err(NotSayable("the recorded request names no model: a stored prompt does"));
+    }
     Ok(Ask::Chat(match wire {
         Wire::OpenAiChat => openai::chat(body, &request.path),
         Wire::Responses => responses::responses(body),
@@ -40,7 +43,9 @@ pub(crate) fn neutral(fixture: &Fixture, wire: Wire, request: &Request) -> Resul
         Wire::Gemini => gemini::generate(body, &request.path),
         Wire::Bedrock => bedrock::converse(body, &request.path),
         Wire::Cohere if request.path.starts_with("/v1/") => {
-            return Err(NotSayable("the recorded request speaks Cohere's v1 interface; the adapter speaks v2"));
+            return Err(NotSayable(
+                "the recorded request speaks Cohere's v1 interface; the adapter speaks v2",
+            ));
         }
         Wire::Cohere => cohere::chat(body),
         Wire::OllamaChat => ollama::chat(body),
@@ -48,7 +53,6 @@ pub(crate) fn neutral(fixture: &Fixture, wire: Wire, request: &Request) -> Resul
             return Ok(Ask::Embed(embed::embed(wire, body, &request.path)));
         }
         Wire::Other => {
-            let _ = fixture;
             return Err(NotSayable("the recorded request belongs to an interface that no adapter speaks"));
         }
     }))

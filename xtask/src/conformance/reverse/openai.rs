@@ -22,6 +22,12 @@ pub(super) fn chat(body: &Value, path: &str) -> Value {
     if chat.get("tool_choice").is_some_and(|choice| choice == "any") {
         chat.insert("tool_choice".into(), "required".into());
     }
+    // A schema needs a name in the neutral form; Perplexity wants none.
+    if let Some(schema) = chat.get_mut("response_format").and_then(|format| format.get_mut("json_schema"))
+        && schema.get("name").is_none()
+    {
+        schema["name"] = "response".into();
+    }
     for message in chat.get_mut("messages").and_then(Value::as_array_mut).into_iter().flatten() {
         if let Value::Object(message) = message {
             history(message);
@@ -42,10 +48,12 @@ fn history(message: &mut Object) {
     rename(message, "reasoning", &mut renamed, "reasoning_content");
     message.extend(renamed);
     let Some(Value::Array(parts)) = message.get_mut("content") else { return };
-    let (thinking, said): (Vec<_>, Vec<_>) = parts.drain(..).partition(|part| part.text("type") == "thinking");
+    let (thinking, said): (Vec<_>, Vec<_>) =
+        parts.drain(..).partition(|part| part.text("type") == "thinking");
     *parts = said;
     if !thinking.is_empty() {
-        let text: String = thinking.iter().flat_map(|part| part.items("thinking")).map(|part| part.text("text")).collect();
+        let text: String =
+            thinking.iter().flat_map(|part| part.items("thinking")).map(|part| part.text("text")).collect();
         message.insert("reasoning_content".into(), text.into());
         message.insert("thinking_blocks".into(), thinking.iter().map(block).collect());
     }

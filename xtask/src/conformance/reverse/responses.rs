@@ -31,7 +31,8 @@ pub(super) fn responses(body: &Value) -> Value {
     }
     if let Some(choice) = rest.remove("tool_choice") {
         let named = choice.text("type") == "function";
-        let neutral = if named { json!({"type": "function", "function": {"name": choice["name"]}}) } else { choice };
+        let neutral =
+            if named { json!({"type": "function", "function": {"name": choice["name"]}}) } else { choice };
         chat.insert("tool_choice".into(), neutral);
     }
     text(&mut rest, &mut chat);
@@ -50,7 +51,11 @@ fn text(rest: &mut Object, chat: &mut Object) {
     let Some(Value::Object(mut text)) = rest.remove("text") else { return };
     if let Some(Value::Object(mut format)) = text.remove("format") {
         let kind = format.remove("type").unwrap_or_default();
-        let neutral = if kind == "json_schema" { json!({"type": kind, "json_schema": format}) } else { json!({"type": kind}) };
+        let neutral = if kind == "json_schema" {
+            json!({"type": kind, "json_schema": format})
+        } else {
+            json!({"type": kind})
+        };
         chat.insert("response_format".into(), neutral);
     }
     rename(&mut text, "verbosity", chat, "verbosity");
@@ -66,7 +71,8 @@ fn tool(tool: &Value) -> Value {
     let mut rest = object(tool);
     rest.remove("type");
     let mut take = |name: &str| rest.remove(name).unwrap_or_default();
-    let (name, description, schema, strict) = (take("name"), take("description"), take("parameters"), take("strict"));
+    let (name, description, schema, strict) =
+        (take("name"), take("description"), take("parameters"), take("strict"));
     function_tool(&name, &description, &schema, &strict, rest)
 }
 
@@ -79,7 +85,11 @@ fn add(item: &Value, turns: &mut Vec<Value>) {
                 "type": "function",
                 "function": {"name": item["name"], "arguments": item["arguments"]},
             });
-            push(assistant(turns, &["tool_calls", "content", "thinking_blocks", "annotations"]), "tool_calls", call);
+            push(
+                assistant(turns, &["tool_calls", "content", "thinking_blocks", "annotations"]),
+                "tool_calls",
+                call,
+            );
         }
         "function_call_output" => turns.push(json!({
             "role": "tool",
