@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 /// The annotations of one citation. `offset` is where its text begins within the message's text, in characters.
 ///
-/// A citation names a passage and several sources. Sources with an address become `url_citation`s; where one has none,
-/// the citation itself is kept.
+/// A citation names a passage and several sources. Sources with an address become `url_citation`s; where one
+/// has none, the citation itself is kept.
 pub(super) fn annotations(citation: &Value, offset: u64) -> Vec<Value> {
     let sources = citation["sources"].as_array().map_or(&[][..], Vec::as_slice);
     // Passages of the plan or of the thoughts are not in the text that an index could point into.

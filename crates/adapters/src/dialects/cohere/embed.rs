@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 
 use crate::translate::{invalid, malformed, merge_parameters, put, read_json, tokens};
 
-/// The body of an embeddings request. Cohere wants to know what the texts are for: `input_type` is the caller's, or
-/// `search_document`.
+/// The body of an embeddings request. Cohere wants to know what the texts are for: `input_type` is the
+/// caller's, or `search_document`.
 pub(super) fn body(request: &EmbedRequest, model: &str) -> Result<Map<String, Value>, Error> {
     let texts = request.input.texts().ok_or_else(|| {
         let message = "input is a list of tokens; Cohere embeds only texts";

@@ -17,7 +17,8 @@ fn message(message: &Message, at: &str) -> Result<Value, Error> {
         Role::Assistant => assistant(message, at),
         Role::Tool => {
             let id = message.tool_call_id.as_deref().ok_or_else(|| {
-                let message = format!("{at}.tool_call_id is missing; name the call that this is the result of");
+                let message =
+                    format!("{at}.tool_call_id is missing; name the call that this is the result of");
                 invalid(format!("{at}.tool_call_id"), message)
             })?;
             // Cohere's own: results as documents, which can be cited.
@@ -65,12 +66,20 @@ fn assistant(message: &Message, at: &str) -> Result<Value, Error> {
         }
         (Some(Content::Text(text)), None) if text.is_empty() && !calls.is_empty() => {}
         (Some(Content::Text(text)), None) => put(&mut written, "content", Some(text.as_str())),
-        (Some(Content::Parts(parts)), None) => put(&mut written, "content", Some(self::parts(parts, SAID, at)?)),
-        (None, None) if calls.is_empty() => put(&mut written, "content", message.refusal.as_deref().or(Some(""))),
+        (Some(Content::Parts(parts)), None) => {
+            put(&mut written, "content", Some(self::parts(parts, SAID, at)?))
+        }
+        (None, None) if calls.is_empty() => {
+            put(&mut written, "content", message.refusal.as_deref().or(Some("")))
+        }
         (None, None) => {}
     }
     if !calls.is_empty() {
-        put(&mut written, "tool_plan", message.extra.get("tool_plan").filter(|plan| plan.is_string()).cloned());
+        put(
+            &mut written,
+            "tool_plan",
+            message.extra.get("tool_plan").filter(|plan| plan.is_string()).cloned(),
+        );
         written.insert("tool_calls".into(), calls.into());
     }
     Ok(Value::Object(written))

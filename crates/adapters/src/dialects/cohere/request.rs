@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 use super::messages::messages;
 use crate::translate::{invalid, merge_parameters, put};
 
-/// OpenAI's parameters that Cohere has no use for. `user`, `stream_options` and `parallel_tool_calls` are fields of the
-/// request and are simply not written.
+/// OpenAI's parameters that Cohere has no use for. `user`, `stream_options` and `parallel_tool_calls` are
+/// fields of the request and are simply not written.
 const DROPPED: [&str; 13] = [
     "store",
     "service_tier",
@@ -71,7 +71,9 @@ fn check(request: &ChatRequest) -> Result<(), Error> {
 /// The caller's own parameters in Cohere's spelling.
 fn parameters(extra: &Extra) -> Extra {
     let mut parameters = Extra::default();
-    for (name, value) in extra.iter().filter(|(name, value)| !DROPPED.contains(&name.as_str()) && !value.is_null()) {
+    for (name, value) in
+        extra.iter().filter(|(name, value)| !DROPPED.contains(&name.as_str()) && !value.is_null())
+    {
         let name = if name == "top_k" { "k" } else { name };
         parameters.insert(name, value.clone());
     }
@@ -82,7 +84,8 @@ fn tools(request: &ChatRequest, body: &mut Map<String, Value>) -> Result<(), Err
     if !request.tools.is_empty() {
         let tools: Result<Vec<_>, _> = request.tools.iter().enumerate().map(tool).collect();
         body.insert("tools".into(), tools?.into());
-        let strict = |tool: &Tool| tool.function.as_ref().is_some_and(|function| function.strict == Some(true));
+        let strict =
+            |tool: &Tool| tool.function.as_ref().is_some_and(|function| function.strict == Some(true));
         if request.tools.iter().all(strict) {
             body.insert("strict_tools".into(), true.into());
         }
@@ -148,8 +151,9 @@ fn thinking(effort: &str, model: &str) -> Result<Option<Value>, Error> {
         "medium" => json!({ "type": "enabled", "token_budget": 4096 }),
         "high" | "xhigh" | "max" => json!({ "type": "enabled" }),
         other => {
-            let message =
-                format!("reasoning_effort {other:?} is unknown; take none, minimal, low, medium, high, xhigh or max");
+            let message = format!(
+                "reasoning_effort {other:?} is unknown; take none, minimal, low, medium, high, xhigh or max"
+            );
             return Err(invalid("reasoning_effort", message));
         }
     };

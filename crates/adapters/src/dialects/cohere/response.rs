@@ -29,9 +29,9 @@ pub(super) fn decode(body: &[u8], model: &str) -> Result<Wire<ChatResponse>, Err
     let mut response = ChatResponse::empty(model);
     response.id = answer.id.unwrap_or_default();
     response.usage = answer.usage.map(wire::Spent::usage);
-    let logprobs = answer.logprobs.map(|pieces| {
-        json!({ "content": pieces.iter().map(wire::Logprob::entry).collect::<Vec<_>>() })
-    });
+    let logprobs = answer
+        .logprobs
+        .map(|pieces| json!({ "content": pieces.iter().map(wire::Logprob::entry).collect::<Vec<_>>() }));
     let mut choice = mainstay_provider_core::chat::Choice::new(0, message(said), None);
     choice.logprobs = logprobs;
     match finish {
@@ -69,7 +69,8 @@ fn message(said: wire::Message) -> Message {
 
 fn tool_call(call: wire::ToolCall) -> ToolCall {
     let id = call.id.filter(|id| !id.is_empty()).unwrap_or_else(new_tool_call_id);
-    let (name, arguments) = call.function.map_or((None, None), |function| (function.name, function.arguments));
+    let (name, arguments) =
+        call.function.map_or((None, None), |function| (function.name, function.arguments));
     let arguments = arguments.filter(|arguments| !arguments.is_empty()).unwrap_or_else(|| "{}".into());
     ToolCall::function(id, name.unwrap_or_default(), arguments)
 }

@@ -66,7 +66,9 @@ impl Reader {
                     self.content(index, message, None, out);
                 }
             }
-            ("content-start" | "content-delta", Some(message)) => self.content(index, message, event.logprobs, out),
+            ("content-start" | "content-delta", Some(message)) => {
+                self.content(index, message, event.logprobs, out)
+            }
             ("tool-plan-delta", Some(message)) => self.plan.push_str(&message.tool_plan.unwrap_or_default()),
             ("tool-call-start", Some(message)) => {
                 message.tool_calls.into_iter().for_each(|call| self.begin_call(index, call, out));
@@ -119,7 +121,8 @@ impl Reader {
     fn begin_call(&mut self, cohere_index: u32, call: ToolCall, out: &mut Chunks) {
         let mut delta = Delta::default();
         self.say_plan(&mut delta);
-        let (name, arguments) = call.function.map_or((None, None), |function| (function.name, function.arguments));
+        let (name, arguments) =
+            call.function.map_or((None, None), |function| (function.name, function.arguments));
         let arguments = arguments.unwrap_or_default();
         delta.tool_calls.push(ToolCallDelta {
             index: self.next_call(),
@@ -179,7 +182,8 @@ impl Reader {
         let mut delta = Delta::default();
         for citation in cited {
             let block = citation["content_index"].as_u64();
-            let block = block.map_or_else(|| self.last_block(index), |block| u32::try_from(block).unwrap_or(0));
+            let block =
+                block.map_or_else(|| self.last_block(index), |block| u32::try_from(block).unwrap_or(0));
             let before = self.blocks.iter().filter(|(other, _)| *other < block).map(|(_, count)| count).sum();
             delta.annotations.extend(citations::annotations(citation, before));
         }
@@ -188,7 +192,8 @@ impl Reader {
         }
     }
 
-    /// The event's index counts citations, so without an index of its own a citation is of the text that is being written.
+    /// The event's index counts citations, so without an index of its own a citation is of the text that is
+    /// being written.
     fn last_block(&self, default: u32) -> u32 {
         self.blocks.last().map_or(default, |(block, _)| *block)
     }

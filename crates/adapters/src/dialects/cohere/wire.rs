@@ -112,7 +112,8 @@ impl Spent {
 }
 
 impl Logprob {
-    /// The piece as an entry of OpenAI's list. Several tokens in one piece are one entry: their texts are not told apart.
+    /// The piece as an entry of OpenAI's list. Several tokens in one piece are one entry: their texts are not
+    /// told apart.
     pub(super) fn entry(&self) -> Value {
         let text = self.text.as_deref().unwrap_or_default();
         let logprob: f64 = self.logprobs.iter().flatten().sum();
@@ -120,7 +121,8 @@ impl Logprob {
     }
 }
 
-/// The reason in the neutral form; an error for the reasons that are failures. `words` are Cohere's own on what happened.
+/// The reason in the neutral form; an error for the reasons that are failures. `words` are Cohere's own on
+/// what happened.
 pub(super) fn finish_reason(reason: &str, words: Option<&str>) -> Result<FinishReason, Error> {
     let kind = match reason {
         "COMPLETE" | "STOP_SEQUENCE" => return Ok(FinishReason::Stop),

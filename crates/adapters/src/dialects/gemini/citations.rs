@@ -42,8 +42,12 @@ impl Citations {
 
     /// At the end: annotations for the sources that no passage was given for.
     pub(super) fn uncited(&mut self) -> Vec<Value> {
-        let rest: Vec<_> =
-            self.chunks.iter().filter(|source| !source.cited).map(|source| annotation(&source.chunk, None)).collect();
+        let rest: Vec<_> = self
+            .chunks
+            .iter()
+            .filter(|source| !source.cited)
+            .map(|source| annotation(&source.chunk, None))
+            .collect();
         let mut annotations = Vec::new();
         rest.into_iter().for_each(|annotation| self.emit(annotation, &mut annotations));
         annotations
@@ -80,8 +84,8 @@ impl Citations {
         }
     }
 
-    /// Where a segment lies in the text, in characters. Google's numbers are bytes within one part; where they do not
-    /// lead to the segment's own words, the words are looked for.
+    /// Where a segment lies in the text, in characters. Google's numbers are bytes within one part; where
+    /// they do not lead to the segment's own words, the words are looked for.
     fn span(&self, segment: &Value) -> (u64, u64) {
         let (start, end) = (offset(&segment["startIndex"]), offset(&segment["endIndex"]));
         let words = segment["text"].as_str().unwrap_or_default();
@@ -107,7 +111,8 @@ fn offset(value: &Value) -> usize {
 }
 
 fn annotation(chunk: &Value, cited: Option<(&Value, (u64, u64))>) -> Value {
-    let (web, maps, image, context) = (&chunk["web"], &chunk["maps"], &chunk["image"], &chunk["retrievedContext"]);
+    let (web, maps, image, context) =
+        (&chunk["web"], &chunk["maps"], &chunk["image"], &chunk["retrievedContext"]);
     let address = [(web, "uri"), (maps, "uri"), (image, "sourceUri"), (context, "uri")];
     let url = address.iter().find_map(|(source, name)| Some((source[*name].as_str()?, &source["title"])));
     match (url, cited) {

@@ -10,8 +10,8 @@ use super::thinking::Family;
 use super::{Place, media};
 use crate::translate::{arguments, invalid};
 
-/// Google's own word for "this call was not made by a Gemini 3 model": without it (or a signature) the whole request is
-/// refused, and then no conversation could be taken over from another model.
+/// Google's own word for "this call was not made by a Gemini 3 model": without it (or a signature) the whole
+/// request is refused, and then no conversation could be taken over from another model.
 const NO_SIGNATURE: &str = "skip_thought_signature_validator";
 
 /// Members of a content part that are Google's and go along with it.
@@ -37,9 +37,13 @@ pub(super) struct Conversation {
     pub(super) contents: Vec<Value>,
 }
 
-/// Translates the messages. Instructions stand apart wherever they were said; if there is nothing else, they are the
-/// user's turn, since a request without any is refused.
-pub(super) fn conversation(messages: &[Message], place: &Place, family: Family) -> Result<Conversation, Error> {
+/// Translates the messages. Instructions stand apart wherever they were said; if there is nothing else, they
+/// are the user's turn, since a request without any is refused.
+pub(super) fn conversation(
+    messages: &[Message],
+    place: &Place,
+    family: Family,
+) -> Result<Conversation, Error> {
     let mut writer = Writer { place, family, calls: HashMap::new(), turns: Vec::new() };
     let mut system = Vec::new();
     for (number, message) in messages.iter().enumerate() {
@@ -106,12 +110,14 @@ impl<'a> Writer<'a> {
             Role::Tool => (Kind::ToolResults, self.tool_result(message, at)?),
             Role::Other(role) if role == "function" => (Kind::ToolResults, self.tool_result(message, at)?),
             other => {
-                let message = format!("{at}.role {:?} is unknown; take user, assistant or tool", other.as_str());
+                let message =
+                    format!("{at}.role {:?} is unknown; take user, assistant or tool", other.as_str());
                 return Err(invalid(format!("{at}.role"), message));
             }
         };
         match self.turns.last_mut() {
-            // All results of a turn's calls must stand in one content, and a turn with calls must follow the user's.
+            // All results of a turn's calls must stand in one content, and a turn with calls must follow the
+            // user's.
             Some(last) if last.kind == kind && kind != Kind::User => last.parts.extend(parts),
             _ if parts.is_empty() => {}
             _ => self.turns.push(Turn { kind, parts }),
@@ -247,7 +253,8 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// The result must be an object: one stays as it is, anything else is wrapped under the name that Google documents.
+/// The result must be an object: one stays as it is, anything else is wrapped under the name that Google
+/// documents.
 fn response_object(text: &str) -> Value {
     match serde_json::from_str(text) {
         Ok(Value::Object(members)) => Value::Object(members),
@@ -256,7 +263,8 @@ fn response_object(text: &str) -> Value {
     }
 }
 
-/// A thought that Google signed. Other providers' signatures mean nothing to it and would have the request refused.
+/// A thought that Google signed. Other providers' signatures mean nothing to it and would have the request
+/// refused.
 fn signed_thought(block: &ThinkingBlock) -> Option<Value> {
     let signature = signature(&block.extra)?;
     let text = block.thinking.as_deref().unwrap_or_default();
@@ -283,6 +291,7 @@ fn drawn_images(extra: &Extra) -> Vec<Value> {
 }
 
 fn unknown_part(at: &str) -> Error {
-    let message = format!("{at} has a type that Gemini does not take; send text, image_url, input_audio or file");
+    let message =
+        format!("{at} has a type that Gemini does not take; send text, image_url, input_audio or file");
     invalid(at, message)
 }

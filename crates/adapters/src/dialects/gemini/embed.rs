@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 
 use super::Place;
 use super::request::camel_case;
-use super::wire::UsageMetadata;
 use super::response;
+use super::wire::UsageMetadata;
 use crate::dialect::Outgoing;
 use crate::translate::{invalid, malformed, merge_parameters, put, read_json, tokens};
 
@@ -35,7 +35,10 @@ pub(super) fn encode(request: &EmbedRequest, model: &str, place: &Place) -> Resu
 /// The models of the second generation have `embedContent`; those before it only `predict`.
 fn speaks_predict(model: &str) -> bool {
     let name = model.rsplit('/').next().unwrap_or(model);
-    name.starts_with("text") || name.contains("embedding-001") || name.contains("gecko") || model.contains("endpoints/")
+    name.starts_with("text")
+        || name.contains("embedding-001")
+        || name.contains("gecko")
+        || model.contains("endpoints/")
 }
 
 /// What the caller sets beside the contract's fields, in Google's spelling.
@@ -106,10 +109,13 @@ pub(super) fn decode(body: &[u8]) -> Result<(Vec<Vec<f32>>, Option<Usage>), Erro
     let embeddings = match (answer.embeddings, answer.embedding, answer.predictions) {
         (Some(embeddings), ..) => embeddings,
         (None, Some(embedding), _) => vec![embedding],
-        (None, None, Some(predictions)) => predictions.into_iter().map(|prediction| prediction.embeddings).collect(),
+        (None, None, Some(predictions)) => {
+            predictions.into_iter().map(|prediction| prediction.embeddings).collect()
+        }
         (None, None, None) => return Err(malformed("the provider's answer has no embeddings")),
     };
-    let counts = embeddings.iter().filter_map(|embedding| embedding.statistics.as_ref()?.token_count.as_ref());
+    let counts =
+        embeddings.iter().filter_map(|embedding| embedding.statistics.as_ref()?.token_count.as_ref());
     let counted = counts.map(|count| tokens(Some(count))).reduce(u64::saturating_add);
     let usage = answer.usage_metadata.as_ref().and_then(response::usage);
     let usage = usage.or_else(|| counted.map(|tokens| Usage::new(tokens, 0)));

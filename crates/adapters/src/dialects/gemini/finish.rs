@@ -29,8 +29,8 @@ const NAMES: [&str; 21] = [
     "ESCALATION",
 ];
 
-/// The reason in the neutral form; an error for the reasons that are failures. Gemini says STOP for tool calls too, so
-/// whether there were any decides.
+/// The reason in the neutral form; an error for the reasons that are failures. Gemini says STOP for tool
+/// calls too, so whether there were any decides.
 pub(super) fn reason(
     value: &EnumValue,
     called_tools: bool,
@@ -48,10 +48,12 @@ pub(super) fn reason(
         "STOP" | "NO_IMAGE" if called_tools => return Ok(Some(FinishReason::ToolCalls)),
         "STOP" | "NO_IMAGE" => return Ok(Some(FinishReason::Stop)),
         "MAX_TOKENS" => return Ok(Some(FinishReason::Length)),
-        "SAFETY" | "RECITATION" | "LANGUAGE" | "BLOCKLIST" | "PROHIBITED_CONTENT" | "SPII" | "MODEL_ARMOR"
-        | "ESCALATION" => return Ok(Some(FinishReason::ContentFilter)),
+        "SAFETY" | "RECITATION" | "LANGUAGE" | "BLOCKLIST" | "PROHIBITED_CONTENT" | "SPII"
+        | "MODEL_ARMOR" | "ESCALATION" => return Ok(Some(FinishReason::ContentFilter)),
         image if image.starts_with("IMAGE_") => return Ok(Some(FinishReason::ContentFilter)),
-        "MALFORMED_FUNCTION_CALL" | "UNEXPECTED_TOOL_CALL" | "TOO_MANY_TOOL_CALLS" => ErrorKind::MalformedToolCall,
+        "MALFORMED_FUNCTION_CALL" | "UNEXPECTED_TOOL_CALL" | "TOO_MANY_TOOL_CALLS" => {
+            ErrorKind::MalformedToolCall
+        }
         "MISSING_THOUGHT_SIGNATURE" => ErrorKind::InvalidRequest,
         "MALFORMED_RESPONSE" | "OTHER" => ErrorKind::MalformedResponse,
         other => return Ok(Some(FinishReason::Other(other.to_ascii_lowercase()))),

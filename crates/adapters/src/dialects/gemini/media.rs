@@ -92,7 +92,8 @@ pub(super) fn file_part(file: &FilePart, place: &Place, param: &str) -> Result<V
     }
 }
 
-/// Gemini finds out the media type by itself, Vertex wants to be told: a guess is better there than a certain refusal.
+/// Gemini finds out the media type by itself, Vertex wants to be told: a guess is better there than a certain
+/// refusal.
 fn at_address(address: &str, said: Option<&str>, place: &Place, guess: &str) -> Value {
     let mut file = json!({ "fileUri": address });
     let media_type = said.or_else(|| by_ending(address)).or_else(|| place.is_vertex().then_some(guess));

@@ -47,7 +47,9 @@ fn vertex(config: &AdapterConfig) -> Result<Place, Error> {
         Error::new(ErrorKind::Configuration, message).with_param("project")
     })?;
     let location = config.region.as_deref().filter(|region| !region.is_empty()).unwrap_or("global");
-    Ok(Place::Vertex { parent: format!("/projects/{}/locations/{}", path_segment(project), path_segment(location)) })
+    Ok(Place::Vertex {
+        parent: format!("/projects/{}/locations/{}", path_segment(project), path_segment(location)),
+    })
 }
 
 /// Where the models live: it decides their paths, and the little in which the two services differ.
@@ -65,8 +67,8 @@ impl Place {
         matches!(self, Self::Vertex { .. })
     }
 
-    /// The model's resource name as a path. A name with slashes is taken as a resource of another kind: a tuned model, a
-    /// deployed endpoint, another publisher's model, or a full resource name.
+    /// The model's resource name as a path. A name with slashes is taken as a resource of another kind: a
+    /// tuned model, a deployed endpoint, another publisher's model, or a full resource name.
     fn model_path(&self, model: &str) -> String {
         let segments = || model.split('/').map(path_segment).collect::<Vec<_>>().join("/");
         match self {

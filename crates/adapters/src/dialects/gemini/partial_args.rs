@@ -12,7 +12,8 @@ const DEEPEST: usize = 128;
 pub(super) fn apply(args: &mut Value, piece: PartialArg) -> Result<(), Error> {
     let path = piece.json_path.as_deref().unwrap_or("$");
     let steps = steps(path).ok_or_else(|| unreadable(path))?;
-    let place = steps.iter().try_fold(args, |value, step| descend(value, step)).ok_or_else(|| unreadable(path))?;
+    let place =
+        steps.iter().try_fold(args, |value, step| descend(value, step)).ok_or_else(|| unreadable(path))?;
     match (piece.string_value, piece.number_value, piece.bool_value) {
         (Some(text), ..) => match place {
             Value::String(whole) => whole.push_str(&text),
@@ -67,8 +68,8 @@ fn steps(path: &str) -> Option<Vec<Step>> {
     Some(steps)
 }
 
-/// One step down, making what is not there yet. A list grows by one at a time: an index far beyond its end is no piece of
-/// an honest answer.
+/// One step down, making what is not there yet. A list grows by one at a time: an index far beyond its end is
+/// no piece of an honest answer.
 fn descend<'a>(value: &'a mut Value, step: &Step) -> Option<&'a mut Value> {
     match step {
         Step::Member(name) => {
@@ -124,11 +125,14 @@ mod tests {
     #[test]
     fn a_path_that_leads_nowhere_is_a_malformed_tool_call_and_no_panic() {
         let deep = format!("${}", ".a".repeat(200));
-        for path in ["", "city", "$x", "$[", "$[99999999999999999999]", "$[5]", "$['a", "$['a'x", "$[é]", &deep] {
+        for path in
+            ["", "city", "$x", "$[", "$[99999999999999999999]", "$[5]", "$['a", "$['a'x", "$[é]", &deep]
+        {
             let error = assemble(&[json!({"jsonPath": path, "stringValue": "x"})]).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::MalformedToolCall, "{path}");
         }
-        let clash = [json!({"jsonPath": "$.a", "numberValue": 1}), json!({"jsonPath": "$.a.b", "numberValue": 1})];
+        let clash =
+            [json!({"jsonPath": "$.a", "numberValue": 1}), json!({"jsonPath": "$.a.b", "numberValue": 1})];
         assert_eq!(assemble(&clash).unwrap_err().kind(), ErrorKind::MalformedToolCall);
     }
 }

@@ -9,8 +9,8 @@ use super::thinking::Family;
 use super::{Place, thinking, tools};
 use crate::translate::{invalid, merge_parameters, put};
 
-/// OpenAI's parameters that Google has no use for and would refuse. `user`, `parallel_tool_calls`, `stream_options` and
-/// the like are fields of the request and are simply not written.
+/// OpenAI's parameters that Google has no use for and would refuse. `user`, `parallel_tool_calls`,
+/// `stream_options` and the like are fields of the request and are simply not written.
 const DROPPED: [&str; 14] = [
     "store",
     "metadata",
@@ -139,9 +139,10 @@ impl Parameters {
     fn add_generation(&mut self, name: String, value: &Value) {
         let value = match value {
             // Both spellings of one member in one object would be refused.
-            Value::Object(members) if name == "thinkingConfig" => {
-                members.iter().map(|(name, value)| (camel_case(name), upper_case_level(name, value))).collect()
-            }
+            Value::Object(members) if name == "thinkingConfig" => members
+                .iter()
+                .map(|(name, value)| (camel_case(name), upper_case_level(name, value)))
+                .collect(),
             other => other.clone(),
         };
         self.generation.insert(name, value);
@@ -180,7 +181,11 @@ fn upper_case_level(name: &str, value: &Value) -> Value {
     }
 }
 
-fn generation(request: &ChatRequest, model: &str, parameters: &Parameters) -> Result<Map<String, Value>, Error> {
+fn generation(
+    request: &ChatRequest,
+    model: &str,
+    parameters: &Parameters,
+) -> Result<Map<String, Value>, Error> {
     let mut config = Map::new();
     put(&mut config, "maxOutputTokens", request.max_output_tokens());
     put(&mut config, "temperature", request.temperature);

@@ -11,13 +11,16 @@ use crate::dialect::{Chunks, ReadStream as _};
 use crate::failure;
 use crate::translate::{malformed, read_json, tokens};
 
-/// Reads a whole answer: one object, or the list of them that a stream is when nobody asked for events (`alt=sse`).
+/// Reads a whole answer: one object, or the list of them that a stream is when nobody asked for events
+/// (`alt=sse`).
 pub(super) fn decode(provider: &str, body: &[u8], model: &str) -> Result<Wire<ChatResponse>, Error> {
     let mut reader = Reader::new(provider, model);
     let mut chunks = Chunks::new();
     let read = if body.trim_ascii_start().starts_with(b"[") {
         let answers: Vec<&RawValue> = read_json(body)?;
-        answers.into_iter().try_for_each(|answer| read(&mut reader, provider, answer.get().as_bytes(), &mut chunks))
+        answers
+            .into_iter()
+            .try_for_each(|answer| read(&mut reader, provider, answer.get().as_bytes(), &mut chunks))
     } else {
         read(&mut reader, provider, body, &mut chunks)
     };

@@ -162,9 +162,10 @@ impl CandidateState {
             delta.annotations.extend(self.citations.grounding(&metadata));
             extra.insert("groundingMetadata", metadata);
         }
-        for (name, value) in
-            [("urlContextMetadata", candidate.url_context_metadata), ("safetyRatings", candidate.safety_ratings)]
-        {
+        for (name, value) in [
+            ("urlContextMetadata", candidate.url_context_metadata),
+            ("safetyRatings", candidate.safety_ratings),
+        ] {
             value.and_then(|value| extra.insert(name, value));
         }
         let mut finish_reason = None;
@@ -212,7 +213,8 @@ impl CandidateState {
             push(&mut delta.reasoning_content, text);
         }
         if let Some(signature) = signature {
-            let mut block = ThinkingBlock::thinking(std::mem::take(&mut self.thought), Some(signature.clone()));
+            let mut block =
+                ThinkingBlock::thinking(std::mem::take(&mut self.thought), Some(signature.clone()));
             block.index = Some(self.signed_thoughts);
             // Says whose signature it is: no other provider may see it.
             block.extra.insert("extra_content", json!({ "google": { "thought_signature": signature } }));
@@ -237,8 +239,7 @@ impl CandidateState {
             return self.keep(raw);
         }
         let url = format!("data:{media_type};base64,{data}");
-        let mut image =
-            json!({ "type": "image_url", "index": self.images, "image_url": { "url": url } });
+        let mut image = json!({ "type": "image_url", "index": self.images, "image_url": { "url": url } });
         if let Some(signature) = signature {
             image["extra_content"] = json!({ "google": { "thought_signature": signature } });
         }
@@ -255,7 +256,12 @@ impl CandidateState {
         self.google_changed = true;
     }
 
-    fn call(&mut self, call: FunctionCall, signature: Option<String>, delta: &mut Delta) -> Result<(), Error> {
+    fn call(
+        &mut self,
+        call: FunctionCall,
+        signature: Option<String>,
+        delta: &mut Delta,
+    ) -> Result<(), Error> {
         let continues = call.will_continue == Some(true);
         let pieces = call.partial_args.unwrap_or_default();
         if let Some(name) = call.name.filter(|name| !name.is_empty()) {

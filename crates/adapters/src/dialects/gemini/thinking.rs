@@ -9,15 +9,20 @@
 //! | high | 24576 | 24576 | HIGH | HIGH |
 //! | xhigh, max | 24576, its most | 32768, its most | HIGH | HIGH |
 //!
-//! The budgets are those of Google's own OpenAI dialect. Models before 2.5 do not think and refuse the setting: for them
-//! the effort is dropped. With any effort but none the thoughts are asked for (`includeThoughts`).
+//! The budgets are those of Google's own OpenAI dialect. Models before 2.5 do not think and refuse the
+//! setting: for them the effort is dropped. With any effort but none the thoughts are asked for
+//! (`includeThoughts`).
 
 use mainstay_provider_core::Error;
 use serde_json::{Value, json};
 
 use crate::translate::invalid;
 
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// How the names of models begin that do not think. `gemini-pro` is the first one of all.
+const WITHOUT_THINKING: [&str; 6] =
+    ["gemini-1", "gemini-2.0", "gemini-2.5-flash-image", "gemini-pro", "gemma", "learnlm"];
+
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Effort {
     None,
     Minimal,
@@ -42,11 +47,8 @@ impl Family {
     pub(super) fn of(model: &str) -> Self {
         let name = model.rsplit('/').next().unwrap_or(model).to_ascii_lowercase();
         let pro = name.split(['-', '.', '@', ':']).any(|word| word == "pro");
-        if ["gemini-1", "gemini-2.0", "gemini-pro", "gemma", "learnlm"].iter().any(|old| name.starts_with(old))
-            && !name.starts_with("gemini-pro-latest")
+        if WITHOUT_THINKING.iter().any(|old| name.starts_with(old)) && !name.starts_with("gemini-pro-latest")
         {
-            Self::Before25
-        } else if name.starts_with("gemini-2.5-flash-image") {
             Self::Before25
         } else if name.starts_with("gemini-2") {
             Self::V25 { pro }
@@ -71,8 +73,9 @@ pub(super) fn config(effort: &str, model: &str) -> Result<Option<Value>, Error> 
         "high" => Effort::High,
         "xhigh" | "max" => Effort::Max,
         other => {
-            let message =
-                format!("reasoning_effort {other:?} is unknown; take none, minimal, low, medium, high, xhigh or max");
+            let message = format!(
+                "reasoning_effort {other:?} is unknown; take none, minimal, low, medium, high, xhigh or max"
+            );
             return Err(invalid("reasoning_effort", message));
         }
     };

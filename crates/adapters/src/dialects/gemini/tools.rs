@@ -9,7 +9,8 @@ use crate::translate::{invalid, put};
 
 /// The `tools`: all functions in one entry, Google's own tools (`{"type": "google_search"}`) in one entry each.
 pub(super) fn tools(tools: &[Tool]) -> Vec<Value> {
-    let mut functions: Vec<_> = tools.iter().filter_map(|tool| tool.function.as_ref()).map(declaration).collect();
+    let mut functions: Vec<_> =
+        tools.iter().filter_map(|tool| tool.function.as_ref()).map(declaration).collect();
     let mut entries = Vec::new();
     for tool in tools {
         if tool.function.is_none() {
@@ -58,10 +59,11 @@ pub(super) fn calling_config(request: &ChatRequest) -> Result<Option<Value>, Err
             Some(("required", names)) => named("ANY", names),
             // AUTO takes no list of names; VALIDATED is AUTO with one.
             Some((_, names)) => named("VALIDATED", names),
-            None if choice.as_str().is_some_and(|word| word.eq_ignore_ascii_case("validated")) => mode("VALIDATED"),
+            None if choice.as_str().is_some_and(|word| word.eq_ignore_ascii_case("validated")) => {
+                mode("VALIDATED")
+            }
             None => {
-                let message =
-                    "tool_choice has a form that Gemini cannot express; take auto, none, required or a function";
+                let message = "tool_choice has a form that Gemini cannot express; take auto, none, required or a function";
                 Err(invalid("tool_choice", message))
             }
         },
@@ -69,7 +71,8 @@ pub(super) fn calling_config(request: &ChatRequest) -> Result<Option<Value>, Err
     }
 }
 
-/// `{"type": "allowed_tools", "allowed_tools": {"mode": …, "tools": [{"type": "function", "function": {"name": …}}]}}`
+/// `{"type": "allowed_tools", "allowed_tools": {"mode": …, "tools": [{"type": "function", "function":
+/// {"name": …}}]}}`
 fn allowed_tools(choice: &Value) -> Option<(&str, Value)> {
     let allowed = choice.get("allowed_tools")?;
     let names: Option<Vec<_>> =

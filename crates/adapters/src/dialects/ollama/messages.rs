@@ -96,8 +96,9 @@ fn base64(url: &ImageUrl, at: &str) -> Result<Value, Error> {
     match image(url) {
         Image::Data { base64, .. } => Ok(base64.into()),
         Image::Url(_) => {
-            let message =
-                format!("{at}.image_url.url is an address; Ollama takes images only as data:image/…;base64,… URLs");
+            let message = format!(
+                "{at}.image_url.url is an address; Ollama takes images only as data:image/…;base64,… URLs"
+            );
             Err(invalid(format!("{at}.image_url.url"), message))
         }
     }

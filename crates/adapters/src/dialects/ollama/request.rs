@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 use super::messages::messages;
 use crate::translate::{invalid, merge_parameters, put};
 
-/// OpenAI's parameters that Ollama has no use for. `user`, `stream_options` and `parallel_tool_calls` are fields of the
-/// request and are simply not written.
+/// OpenAI's parameters that Ollama has no use for. `user`, `stream_options` and `parallel_tool_calls` are
+/// fields of the request and are simply not written.
 const DROPPED: [&str; 13] = [
     "store",
     "service_tier",
@@ -158,8 +158,9 @@ fn think(effort: &str, model: &str) -> Result<Value, Error> {
         "medium" => "medium",
         "high" | "xhigh" | "max" => "high",
         other => {
-            let message =
-                format!("reasoning_effort {other:?} is unknown; take none, minimal, low, medium, high, xhigh or max");
+            let message = format!(
+                "reasoning_effort {other:?} is unknown; take none, minimal, low, medium, high, xhigh or max"
+            );
             return Err(invalid("reasoning_effort", message));
         }
     };

@@ -60,14 +60,16 @@ impl Reader {
         if let Some(message) = line.message.take() {
             delta.content = filled(message.content).or(delta.content);
             delta.reasoning_content = filled(message.thinking);
-            delta.tool_calls = message.tool_calls.into_iter().flatten().map(|call| self.tool_call(call)).collect();
+            delta.tool_calls =
+                message.tool_calls.into_iter().flatten().map(|call| self.tool_call(call)).collect();
         }
         delta
     }
 
     /// Calls come whole; their own numbers may begin anew in each line.
     fn tool_call(&mut self, call: ToolCall) -> ToolCallDelta {
-        let (name, arguments) = call.function.map_or((None, None), |function| (function.name, function.arguments));
+        let (name, arguments) =
+            call.function.map_or((None, None), |function| (function.name, function.arguments));
         let arguments = match arguments.as_deref().map_or("{}", |arguments| arguments.get()) {
             "null" | "\"\"" => "{}",
             arguments => arguments,
@@ -108,9 +110,8 @@ pub(super) fn decode(body: &[u8], model: &str) -> Result<Wire<ChatResponse>, Err
     let mut chunks = Chunks::new();
     let mut done = false;
     for line in serde_json::Deserializer::from_slice(body).into_iter::<Line>() {
-        let line = line.map_err(|error| {
-            malformed("the provider's answer has an unexpected shape").with_source(error)
-        })?;
+        let line = line
+            .map_err(|error| malformed("the provider's answer has an unexpected shape").with_source(error))?;
         if line.error.is_some() {
             return Err(failure::classify_in_answer(PROVIDER, last_line(body)));
         }

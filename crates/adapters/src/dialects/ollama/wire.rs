@@ -1,4 +1,5 @@
-//! What Ollama answers, as far as it is read: the whole answer, and each line of a stream. Every member may be missing.
+//! What Ollama answers, as far as it is read: the whole answer, and each line of a stream. Every member may
+//! be missing.
 
 use mainstay_provider_core::{FinishReason, Usage};
 use serde::Deserialize;

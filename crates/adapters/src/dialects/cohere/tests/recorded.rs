@@ -1,4 +1,5 @@
-//! Against recorded exchanges: each answer is decoded, and compared with what a second, simpler reader makes of it.
+//! Against recorded exchanges: each answer is decoded, and compared with what a second, simpler reader makes
+//! of it.
 
 use serde_json::{Value, json};
 
@@ -22,9 +23,7 @@ fn every_recorded_answer_of_cohere_reads_as_an_independent_reader_reads_it() {
             "cohere_chat" => {
                 let sse = exchange.response["sse_text"].as_str();
                 let (answer, (expected, cited)) = match sse {
-                    Some(text) => {
-                        (stream_every_way(&*dialect, &exchange.name, text), streamed(text))
-                    }
+                    Some(text) => (stream_every_way(&*dialect, &exchange.name, text), streamed(text)),
                     None => (whole(&*dialect, body), of_whole(body)),
                 };
                 let answer = answer.unwrap_or_else(|error| panic!("{}: {error:?}", exchange.name));
@@ -36,7 +35,10 @@ fn every_recorded_answer_of_cohere_reads_as_an_independent_reader_reads_it() {
             _ => other.push(exchange.name),
         }
     }
-    println!("cohere: {read} answers read with {citations} citations; not answers of chat or embed: {}", other.join(", "));
+    println!(
+        "cohere: {read} answers read with {citations} citations; not answers of chat or embed: {}",
+        other.join(", ")
+    );
     assert!(read > 0);
 }
 
@@ -66,14 +68,18 @@ fn streamed(text: &str) -> (Gist, usize) {
     let mut calls: Vec<(String, String)> = Vec::new();
     let mut end = Value::Null;
     for line in text.lines() {
-        let Some(Ok(event)) = line.strip_prefix("data: ").map(serde_json::from_str::<Value>) else { continue };
+        let Some(Ok(event)) = line.strip_prefix("data: ").map(serde_json::from_str::<Value>) else {
+            continue;
+        };
         let message = &event["delta"]["message"];
         said.push_str(message["content"]["text"].as_str().unwrap_or_default());
         thought.push_str(message["content"]["thinking"].as_str().unwrap_or_default());
         let function = &message["tool_calls"]["function"];
         let arguments = function["arguments"].as_str().unwrap_or_default();
         match event["type"].as_str().unwrap() {
-            "tool-call-start" => calls.push((function["name"].as_str().unwrap().to_owned(), arguments.to_owned())),
+            "tool-call-start" => {
+                calls.push((function["name"].as_str().unwrap().to_owned(), arguments.to_owned()))
+            }
             "tool-call-delta" => calls.last_mut().unwrap().1.push_str(arguments),
             "citation-start" => cited += 1,
             "message-end" => end = event["delta"].clone(),

@@ -2,6 +2,7 @@ mod answers;
 mod embeddings;
 mod recorded;
 mod requests;
+#[allow(clippy::duplicate_mod)] // the tests of other dialects load it too
 mod support;
 
 use crate::config::AdapterConfig;

@@ -1,4 +1,5 @@
-//! Against recorded exchanges: each answer is decoded, and compared with what a second, simpler reader makes of it.
+//! Against recorded exchanges: each answer is decoded, and compared with what a second, simpler reader makes
+//! of it.
 
 use serde_json::{Map, Value};
 
@@ -85,7 +86,9 @@ fn gist(events: &[Value]) -> Gist {
             for piece in call["partialArgs"].as_array().into_iter().flatten() {
                 let name = piece["jsonPath"].as_str().unwrap().strip_prefix("$.").unwrap();
                 let place = &mut gist.calls.last_mut().unwrap().1[name];
-                *place = format!("{}{}", place.as_str().unwrap_or(""), piece["stringValue"].as_str().unwrap()).into();
+                *place =
+                    format!("{}{}", place.as_str().unwrap_or(""), piece["stringValue"].as_str().unwrap())
+                        .into();
             }
         }
         match &candidate["finishReason"] {
@@ -99,7 +102,8 @@ fn gist(events: &[Value]) -> Gist {
         if event.get("usageMetadata").is_some() {
             let count = |name: &str| event["usageMetadata"][name].as_u64().unwrap_or(0);
             let (thoughts, tools) = (count("thoughtsTokenCount"), count("toolUsePromptTokenCount"));
-            let (input, output) = (count("promptTokenCount") + tools, count("candidatesTokenCount") + thoughts);
+            let (input, output) =
+                (count("promptTokenCount") + tools, count("candidatesTokenCount") + thoughts);
             gist.usage = [input, output, count("cachedContentTokenCount"), thoughts];
         }
     }

@@ -33,7 +33,7 @@ pub(crate) fn chunks(dialect: &dyn Dialect, text: &str, size: usize) -> (Vec<Cha
     let mut flow = Ok(Flow::More);
     let mut reads = text.as_bytes().chunks(size);
     'stream: loop {
-        while let Some(frame) = frames.next() {
+        for frame in frames.by_ref() {
             flow = reader.read(frame.unwrap(), &mut out);
             if !matches!(flow, Ok(Flow::More)) {
                 break 'stream;

@@ -1,4 +1,5 @@
-//! Against recorded exchanges: each answer is decoded, and compared with what a second, simpler reader makes of it.
+//! Against recorded exchanges: each answer is decoded, and compared with what a second, simpler reader makes
+//! of it.
 
 use serde_json::Value;
 
@@ -34,7 +35,11 @@ fn every_recorded_answer_of_ollama_reads_as_an_independent_reader_reads_it() {
                 let answer = answer.unwrap_or_else(|error| panic!("{name}: {error:?}"));
                 let expected = lines.map_or_else(
                     || gist(std::slice::from_ref(body)),
-                    |text| gist(&text.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<_>>()),
+                    |text| {
+                        gist(
+                            &text.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<_>>(),
+                        )
+                    },
                 );
                 assert_eq!(Gist::of(&answer), expected, "{name}");
                 read += 1;
@@ -59,7 +64,9 @@ fn gist(lines: &[Value]) -> Gist {
             gist.calls.push((function["name"].as_str().unwrap().to_owned(), function["arguments"].clone()));
         }
         if line["done"] == true {
-            gist.finish = if gist.calls.is_empty() { line["done_reason"].as_str().unwrap() } else { "tool_calls" }.to_owned();
+            gist.finish =
+                if gist.calls.is_empty() { line["done_reason"].as_str().unwrap() } else { "tool_calls" }
+                    .to_owned();
             let count = |name: &str| line[name].as_u64().unwrap_or(0);
             gist.usage = [count("prompt_eval_count"), count("eval_count"), 0, 0];
         }
