@@ -1,0 +1,137 @@
+//! The timers of a stream that has begun.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
+
+use futures_core::Stream;
+use mainstay_provider_core::chat::{Assembler, ChunkChoice, Delta};
+use mainstay_provider_core::{
+    ChatChunk, ChunkResult, Chunks, Error, ErrorKind, Extra, FinishReason, Timer, Wire,
+};
+use tokio::time::Instant;
+
+use crate::alarm::Alarm;
+use crate::config::Timers;
+
+/// A stream with an idle timer and an end.
+pub(crate) struct Timed {
+    /// Gone when the stream has ended.
+    inner: Option<Chunks>,
+    alarm: Alarm,
+    timers: Timers,
+    total: Instant,
+    /// Since when the caller waits for the next chunk. A caller that takes its time does not wait, and a provider is
+    /// not idle because nobody asks it.
+    waiting_since: Option<Instant>,
+    choices: Choices,
+    partial: Assembler,
+    name: (Arc<str>, Arc<str>),
+}
+
+impl Timed {
+    pub(crate) fn new(
+        inner: Chunks,
+        alarm: Alarm,
+        timers: Timers,
+        total: Instant,
+        name: (Arc<str>, Arc<str>),
+    ) -> Self {
+        Self {
+            inner: Some(inner),
+            alarm,
+            timers,
+            total,
+            waiting_since: None,
+            choices: Choices::default(),
+            partial: Assembler::default(),
+            name,
+        }
+    }
+
+    fn poll_alarm(&mut self, now: Instant, task: &mut TaskContext<'_>) -> Poll<Option<ChunkResult>> {
+        let finished = self.choices.are_finished();
+        let longest = if finished { self.timers.after_finish } else { self.timers.idle };
+        let idle = *self.waiting_since.get_or_insert(now) + longest;
+        std::task::ready!(self.alarm.poll_at(idle.min(self.total), now, task));
+        Poll::Ready(if idle < self.total && !finished { Some(Err(self.idle(longest))) } else { self.cut() })
+    }
+
+    /// The end by the clock: what came is the answer, and it is marked when it is not all of it (S8.2).
+    fn cut(&mut self) -> Option<ChunkResult> {
+        self.inner = None;
+        if self.choices.are_finished() {
+            return None;
+        }
+        let answer = std::mem::take(&mut self.partial).finish();
+        let mut last = ChatChunk::empty(answer.id, answer.model);
+        last.created = answer.created;
+        last.choices = self.choices.open().map(timed_out).collect();
+        Some(Ok(Wire::from(last)))
+    }
+
+    fn idle(&mut self, longest: Duration) -> Error {
+        self.inner = None;
+        let (provider, model) = self.name.clone();
+        let message =
+            format!("the answer stopped: nothing came for {longest:?}; what arrived is not the whole answer");
+        Error::new(ErrorKind::Timeout(Timer::Idle), message)
+            .at(provider, model)
+            .with_partial(std::mem::take(&mut self.partial).finish())
+    }
+
+    fn see(&mut self, chunk: &ChatChunk) {
+        self.waiting_since = None;
+        self.choices.see(chunk);
+        self.partial.push(chunk);
+    }
+}
+
+impl Stream for Timed {
+    type Item = ChunkResult;
+
+    fn poll_next(self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<Option<ChunkResult>> {
+        let this = self.get_mut();
+        let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
+        let now = Instant::now();
+        if now >= this.total {
+            return Poll::Ready(this.cut());
+        }
+        let next = match Pin::new(inner).poll_next(task) {
+            Poll::Ready(next) => next,
+            Poll::Pending => return this.poll_alarm(now, task),
+        };
+        match &next {
+            Some(Ok(chunk)) => this.see(chunk),
+            Some(Err(_)) | None => this.inner = None,
+        }
+        Poll::Ready(next)
+    }
+}
+
+/// Each choice that has begun, and whether it has its finish reason.
+#[derive(Default)]
+struct Choices(BTreeMap<u32, bool>);
+
+impl Choices {
+    fn see(&mut self, chunk: &ChatChunk) {
+        for choice in &chunk.choices {
+            *self.0.entry(choice.index).or_default() |= choice.finished().is_some();
+        }
+    }
+
+    fn are_finished(&self) -> bool {
+        !self.0.is_empty() && self.0.values().all(|finished| *finished)
+    }
+
+    fn open(&self) -> impl Iterator<Item = u32> {
+        self.0.iter().filter(|(_, finished)| !**finished).map(|(index, _)| *index)
+    }
+}
+
+fn timed_out(index: u32) -> ChunkChoice {
+    let finish_reason = Some(FinishReason::Timeout);
+    ChunkChoice { index, delta: Delta::default(), finish_reason, logprobs: None, extra: Extra::default() }
+}
