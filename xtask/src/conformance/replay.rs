@@ -5,13 +5,13 @@ use mainstay_provider_core::{
     Call, ChatRequest, EmbedCall, EmbedReply, EmbedRequest, Embedder as _, Error, ErrorKind, Provider as _,
     Reply,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::dialect::{Target, Wire};
 use super::expect::{self, Expected, failure};
 use super::fixture::Fixture;
 use super::gateway::{self, Gateway};
-use super::json::{difference, is_empty};
+use super::json::{Look as _, difference, is_empty};
 use super::meaning::{Sent, meaning};
 use super::reverse::{self, Ask};
 use super::server::{Loopback, Received, Scripted};
@@ -80,12 +80,18 @@ impl Stage {
                     if let Some(flaw) = self.request_flaw(fixture, wire, &target, ask, sent) {
                         return Ok(Outcome::Fail(format!("request: {flaw}")));
                     }
-                    return Ok(compare(&expected, got, None).await);
+                    let (outcome, answer) = compare(&expected, got, None).await;
+                    return Ok(match self.round_trip_flaw(&expected, &target, ask, &answer).await {
+                        Some(flaw) if matches!(outcome, Outcome::Pass(_)) => {
+                            Outcome::Fail(format!("next turn: {flaw}"))
+                        }
+                        _ => outcome,
+                    });
                 }
             }
         }
         let got = self.ask(&target, &reverse::minimal(fixture, wire, &target.model)).await;
-        Ok(compare(&expected, got, note).await)
+        Ok(compare(&expected, got, note).await.0)
     }
 
     async fn ask(&self, target: &Target, ask: &Ask) -> Got {
@@ -115,6 +121,49 @@ impl Stage {
                 Err(error) => Got::Error(unreadable(&error)),
             },
         }
+    }
+
+    /// What the provider wants back with the next turn and does not get.
+    async fn round_trip_flaw(
+        &self,
+        expected: &Expected,
+        target: &Target,
+        ask: &Ask,
+        answer: &Value,
+    ) -> Option<String> {
+        let Expected::Answer(expected) = expected else { return None };
+        let Ask::Chat(chat) = ask else { return None };
+        let message = answer.items("choices").first()?.get("message")?;
+        if expected.signed.is_empty() {
+            return None;
+        }
+        let mut next = chat.clone();
+        let messages = next.get_mut("messages")?.as_array_mut()?;
+        messages.push(message.clone());
+        let calls = message.items("tool_calls");
+        messages.extend(
+            calls.iter().map(|call| json!({"role": "tool", "tool_call_id": call["id"], "content": "done"})),
+        );
+        if calls.is_empty() {
+            messages.push(json!({"role": "user", "content": "Go on."}));
+        }
+        self.server.play(Scripted::json(400, &json!({"error": {"message": "not today"}})));
+        let got = self.ask(target, &Ask::Chat(next)).await;
+        let received = self.server.received();
+        let Some(received) = received.first() else {
+            let Got::Error(error) = got else { return Some("nothing was sent".into()) };
+            return Some(format!("not sent: {error}: {}", error.message()));
+        };
+        let body: Value = serde_json::from_slice(&received.body).unwrap_or_default();
+        let printed = body.to_string();
+        let lost = expected
+            .signed
+            .iter()
+            .find(|text| !printed.contains(Value::from(text.as_str()).to_string().trim_matches('"')))?;
+        Some(format!(
+            "the signature {:?}… does not come back to the provider",
+            lost.chars().take(40).collect::<String>()
+        ))
     }
 
     /// Where the sent request does not mean what the recorded one means.
@@ -158,7 +207,7 @@ impl Stage {
         }
         let specs = self.specs.as_ref()?;
         // A request that the provider itself refused need not fit its document.
-        if fixture.is_failure() { None } else { specs.flaw(wire, &target.kind, &sent, Some(&recorded)) }
+        if fixture.is_failure() { None } else { specs.flaw(wire, &target.kind, &sent, Some(&recorded.body)) }
     }
 }
 
@@ -204,12 +253,14 @@ fn usage_not_asked_for(wire: Wire, kind: &str, recorded: &Value, sent: &Value) -
         .then_some("$.body.stream_options.include_usage: the usage is not asked for")
 }
 
-async fn compare(expected: &Expected, got: Got, note: Option<&'static str>) -> Outcome {
+/// Whether the right thing came, and the answer in its neutral form where one came.
+async fn compare(expected: &Expected, got: Got, note: Option<&'static str>) -> (Outcome, Value) {
+    let mut answer = Value::Null;
     let flaw = match (expected, got) {
         (expected, Got::Client(answer)) => gateway::flaw(expected, &answer),
         (Expected::Answer(expected), Got::Reply(reply)) => match reply.collect().await {
-            Ok(answer) => {
-                let answer = serde_json::to_value(&*answer).unwrap_or_default();
+            Ok(whole) => {
+                answer = serde_json::to_value(&*whole).unwrap_or_default();
                 answer_flaw(expected, &answer)
             }
             Err(error) => Some(format!("expected an answer, got {error}: {}", error.message())),
@@ -224,10 +275,11 @@ async fn compare(expected: &Expected, got: Got, note: Option<&'static str>) -> O
         (_, Got::Vectors(_)) => Some("expected something else than vectors".into()),
         (Expected::Vectors { .. }, Got::Reply(_)) => Some("expected vectors, got a chat answer".into()),
     };
-    match flaw {
+    let outcome = match flaw {
         Some(flaw) => Outcome::Fail(format!("answer: {flaw}")),
         None => Outcome::Pass(note),
-    }
+    };
+    (outcome, answer)
 }
 
 pub(crate) fn answer_flaw(expected: &expect::Answer, answer: &Value) -> Option<String> {

@@ -1,11 +1,11 @@
 //! Requests against the providers' OpenAPI documents.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use anyhow::{Context as _, Result, ensure};
 use jsonschema::Validator;
+use jsonschema::error::ValidationErrorKind;
 use serde_json::{Value, json};
 
 use super::dialect::Wire;
@@ -109,33 +109,40 @@ impl Specs {
 
     /// Why the provider's document rejects a request.
     ///
-    /// Where the document rejects the recorded request too, which the provider took, it is not to be trusted: only
-    /// what it holds against the sent request alone counts.
-    pub(crate) fn flaw(
-        &self,
-        wire: Wire,
-        kind: &str,
-        sent: &Sent,
-        recorded: Option<&Sent>,
-    ) -> Option<String> {
+    /// Where the document rejects `taken` too, a request that the provider took, it is not to be trusted: only what it
+    /// holds against the sent request alone counts.
+    pub(crate) fn flaw(&self, wire: Wire, kind: &str, sent: &Sent, taken: Option<&Value>) -> Option<String> {
         let place = place(wire, kind, &sent.path)?;
+        let found = self.errors(place, &sent.body);
+        let excused = taken.map(|body| self.errors(place, body)).unwrap_or_default();
+        let (path, error) =
+            found.into_iter().find(|(path, _)| !excused.iter().any(|(known, _)| known == path))?;
+        // Azure's document is of 2024-10-21; later versions take what OpenAI's own document has.
+        if place.0 == "azure_openai.json" && self.errors(PLACES[0], &sent.body).is_empty() {
+            return None;
+        }
+        Some(format!("{} {} rejects it at {path:?}: {}", place.0, place.1, short(&error)))
+    }
+
+    /// Where the neutral request itself breaks the rules of the dialect that it is written in.
+    pub(crate) fn is_callers_fault(&self, neutral: &Value) -> bool {
+        !self.errors(PLACES[0], neutral).is_empty()
+    }
+
+    /// Each place of a body that a document rejects, and why, less what the document is known to have wrong.
+    fn errors(&self, place: Place, body: &Value) -> Vec<(String, String)> {
         let validator = match self.validator(place) {
             Ok(validator) => validator,
-            Err(error) => return Some(format!("{error:#}")),
+            Err(error) => return vec![(String::new(), format!("{error:#}"))],
         };
-        let excused: BTreeSet<String> = recorded.map_or_else(BTreeSet::new, |recorded| {
-            validator.iter_errors(&recorded.body).map(|error| error.instance_path().to_string()).collect()
+        let errors = validator.iter_errors(body).filter(|error| {
+            // Alternatives that overlap: the body fits more than one of them.
+            let overlap = matches!(error.kind(), ValidationErrorKind::OneOfMultipleValid { .. });
+            // Together's document has the schema of a call where that of a choice belongs.
+            let choice = place.0 == "together.json" && error.instance_path().to_string() == "/tool_choice";
+            !overlap && !choice
         });
-        let error = validator
-            .iter_errors(&sent.body)
-            .find(|error| !excused.contains(&error.instance_path().to_string()))?;
-        Some(format!(
-            "{} {} rejects it at {:?}: {}",
-            place.0,
-            place.1,
-            error.instance_path().to_string(),
-            short(&error.to_string())
-        ))
+        errors.map(|error| (error.instance_path().to_string(), error.to_string())).collect()
     }
 
     /// Whether there is a document for such requests.

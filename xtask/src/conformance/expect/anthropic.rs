@@ -33,8 +33,8 @@ pub(super) fn answer(events: &[Event]) -> Answer {
 }
 
 fn block(block: &Value, answer: &mut Answer) {
-    answer.keep(block.text("signature"));
-    answer.keep(block.text("data"));
+    answer.keep_signature(block.text("signature"));
+    answer.keep_signature(block.text("data"));
     for citation in block.items("citations") {
         answer.keep(citation.text("url"));
     }

@@ -26,8 +26,8 @@ pub(super) fn answer(events: &[Event]) -> Answer {
     }
     .into();
     for block in whole["output"]["message"].items("content") {
-        answer.keep(block["reasoningContent"]["reasoningText"].text("signature"));
-        answer.keep(block["reasoningContent"].text("redactedContent"));
+        answer.keep_signature(block["reasoningContent"]["reasoningText"].text("signature"));
+        answer.keep_signature(block["reasoningContent"].text("redactedContent"));
         for citation in block["citationsContent"].items("citations") {
             answer.keep(citation["location"]["web"].text("url"));
         }

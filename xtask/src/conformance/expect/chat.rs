@@ -51,10 +51,10 @@ fn finish(reason: &str) -> &str {
 /// What must come back with the next turn.
 fn keep(message: &Value, answer: &mut Answer) {
     for detail in message.items("reasoning_details") {
-        answer.keep(detail.text("data"));
-        answer.keep(detail.text("signature"));
+        answer.keep_signature(detail.text("data"));
+        answer.keep_signature(detail.text("signature"));
     }
-    answer.keep(message.text("thought_signature"));
+    answer.keep_signature(message.text("thought_signature"));
     for annotation in message.items("annotations") {
         answer.keep(annotation["url_citation"].text("url"));
     }

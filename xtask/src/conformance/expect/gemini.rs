@@ -65,7 +65,7 @@ fn settle(choice: &mut Choice) {
 /// Signatures must come back with the next turn; sources must not be lost.
 fn keep(candidate: &Value, answer: &mut Answer) {
     for part in candidate["content"].items("parts") {
-        answer.keep(part.text("thoughtSignature"));
+        answer.keep_signature(part.text("thoughtSignature"));
     }
     for chunk in candidate["groundingMetadata"].items("groundingChunks") {
         answer.keep(chunk["web"].text("uri"));

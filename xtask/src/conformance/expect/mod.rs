@@ -39,6 +39,8 @@ pub(crate) struct Answer {
     pub(crate) usage: Option<Usage>,
     /// Texts that must be somewhere in the answer: signatures, encrypted reasoning, addresses of sources.
     pub(crate) kept: Vec<String>,
+    /// Those of them that the provider wants back with the next turn.
+    pub(crate) signed: Vec<String>,
     /// Reasoning comes in paragraphs, and how they are joined is free: it is compared without white space.
     pub(crate) reasoning_in_paragraphs: bool,
 }
@@ -106,6 +108,14 @@ impl Answer {
     pub(crate) fn keep(&mut self, text: &str) {
         if !text.is_empty() {
             self.kept.push(text.to_owned());
+        }
+    }
+
+    /// Remembers a text that must not be lost and must come back with the next turn.
+    pub(crate) fn keep_signature(&mut self, text: &str) {
+        self.keep(text);
+        if !text.is_empty() {
+            self.signed.push(text.to_owned());
         }
     }
 

@@ -57,7 +57,7 @@ fn item(item: &Value, answer: &mut Answer) {
             arguments: item.text("arguments").to_owned(),
         }),
         "reasoning" => {
-            answer.keep(item.text("encrypted_content"));
+            answer.keep_signature(item.text("encrypted_content"));
             let summary: Vec<&str> = item.items("summary").iter().map(|part| part.text("text")).collect();
             let raw: Vec<&str> = item.items("content").iter().map(|part| part.text("text")).collect();
             let texts = if summary.is_empty() { raw } else { summary };

@@ -68,7 +68,6 @@ fn camel(name: &str) -> String {
 
 fn generation(config: &mut Object) {
     drop_default(config, "candidateCount", |count| *count == 1);
-    drop_default(config, "responseModalities", |modalities| *modalities == json!(["TEXT"]));
     drop_default(config, "responseMimeType", |kind| kind == "text/plain");
     let mut renamed = Object::new();
     rename(config, "responseSchema", &mut renamed, "responseJsonSchema");
