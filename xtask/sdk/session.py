@@ -6,7 +6,7 @@ import os
 import sys
 import traceback
 
-BASE_URL = os.environ["MAINSTAY_BASE_URL"]
+BASE_URL = os.environ.get("MAINSTAY_BASE_URL") or sys.exit("no MAINSTAY_BASE_URL; run: cargo xtask test --sdk")
 _PROMISES = []
 
 
