@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
-use http::uri::{Authority, Scheme};
-use http::{HeaderMap, HeaderValue, Uri, header};
+use http::{HeaderMap, HeaderValue, header};
 use mainstay_provider_core::{
     BoxFuture, Call, EmbedCall, EmbedReply, Error, ErrorKind, Events, Reply, ReplyHead, Timer,
 };
@@ -19,7 +18,7 @@ use crate::driver::Driver;
 use crate::failure;
 use crate::keys::{Key, KeyRing};
 use crate::registry;
-use crate::transport::{Incoming, Transport};
+use crate::transport::{Base, Incoming, Route, Transport};
 
 /// The largest whole answer that is read: 64 MiB, room for images and audio in base64.
 const LARGEST_ANSWER: usize = 64 << 20;
@@ -43,14 +42,13 @@ pub struct Adapter(Arc<Shared>);
 struct Shared {
     name: Arc<str>,
     dialect: Box<dyn Dialect>,
-    base: Base,
     headers: HeaderMap,
     auth: Auth,
     needs_key: bool,
     key_env: &'static str,
     keys: KeyRing,
     events: Events,
-    transport: Transport,
+    route: Route,
 }
 
 impl Adapter {
@@ -67,14 +65,13 @@ impl Adapter {
         Ok(Self(Arc::new(Shared {
             dialect: (row.dialect)(&config)?,
             auth: (row.auth)(&config)?,
-            base,
             headers,
             needs_key: row.info.needs_key && config.base_url.is_none(),
             key_env: row.info.key_env,
             keys: KeyRing::new(config.keys),
             events: config.events,
             name: config.name,
-            transport: transport.clone(),
+            route: transport.to(base),
         })))
     }
 
@@ -87,50 +84,6 @@ impl Adapter {
 impl std::fmt::Debug for Adapter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Adapter").field("name", &self.0.name).finish_non_exhaustive()
-    }
-}
-
-/// The address up to the dialect's paths, taken apart once: adding a path copies two pointers and the path.
-#[derive(Debug)]
-struct Base {
-    scheme: Scheme,
-    authority: Authority,
-    path: String,
-}
-
-impl Base {
-    fn parse(url: &str) -> Result<Self, Error> {
-        let wrong = |why: &str| Error::new(ErrorKind::Configuration, format!("base_url {url:?} {why}"));
-        if url.contains('@') {
-            // The address itself is not shown: it may hold a password.
-            let message = "base_url must not hold a user name or password; put the key into api_key";
-            return Err(Error::new(ErrorKind::Configuration, message));
-        }
-        let address: Uri = url.parse().map_err(|_| wrong("is no address; write it like https://host/v1"))?;
-        let parts = address.into_parts();
-        let (Some(scheme), Some(authority)) = (parts.scheme, parts.authority) else {
-            return Err(wrong("must begin with http:// or https://"));
-        };
-        if scheme != Scheme::HTTP && scheme != Scheme::HTTPS {
-            return Err(wrong("must begin with http:// or https://"));
-        }
-        let path = parts.path_and_query.map_or(String::new(), |path| path.path().trim_end_matches('/').to_owned());
-        Ok(Self { scheme, authority, path })
-    }
-
-    fn join(&self, path: &str) -> Result<Uri, Error> {
-        let mut whole = String::with_capacity(self.path.len() + path.len());
-        whole.push_str(&self.path);
-        whole.push_str(path);
-        Uri::builder()
-            .scheme(self.scheme.clone())
-            .authority(self.authority.clone())
-            .path_and_query(whole)
-            .build()
-            .map_err(|error| {
-                let message = "the model's name cannot be part of an address; check it for odd characters";
-                Error::new(ErrorKind::InvalidRequest, message).with_param("model").with_source(error)
-            })
     }
 }
 
@@ -250,14 +203,13 @@ impl Shared {
     }
 
     async fn send_once(&self, outgoing: &Outgoing, stream: bool, key: Option<Key<'_>>) -> Result<Incoming, Error> {
-        let address = self.base.join(&outgoing.path)?;
         let mut headers = self.headers.clone();
         headers.extend(outgoing.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
         let accept = if stream { "text/event-stream" } else { "application/json" };
         headers.entry(header::ACCEPT).or_insert(HeaderValue::from_static(accept));
-        let unsigned = Unsigned { url: &address, body: &outgoing.body };
+        let unsigned = Unsigned { route: &self.route, path: &outgoing.path, body: &outgoing.body };
         self.auth.sign(&mut headers, key.map(|key| key.secret), &unsigned)?;
-        let incoming = self.transport.send(address, headers, outgoing.body.clone()).await?;
+        let incoming = self.route.send(&outgoing.path, headers, outgoing.body.clone()).await?;
         if incoming.status().is_success() {
             return Ok(incoming);
         }

@@ -1,40 +1,48 @@
-//! The way out: one HTTP client, shared by all adapters of a process.
+//! The way out: how adapters reach their providers.
 
+mod base;
 mod connect;
+mod pool;
 mod reads;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::Full;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use mainstay_provider_core::{BoxError, Error, ErrorKind, Timer};
 
+pub(crate) use self::base::Base;
 use self::connect::Connector;
+use self::pool::Pool;
 pub(crate) use self::reads::Reads;
 
-/// The HTTP client that adapters share. Cloning copies a pointer.
+/// How adapters reach their providers. Cloning copies a pointer; each adapter keeps its own connections.
 ///
-/// It never follows redirects (a redirect must not carry a key), never repeats a request that a server may have seen
-/// (that is the retry layer's choice), and sets `TCP_NODELAY`, without which small writes wait for the peer's
-/// delayed acknowledgement.
+/// HTTP/1.1, one connection per call in flight: HTTP/2 would put all calls to a host on one connection, whose stream
+/// limit queues silently and whose lost packets stall all of them. It never follows redirects (a redirect must not carry
+/// a key), never repeats a request that a server may have seen (that is the retry layer's choice), and sets
+/// `TCP_NODELAY`, without which small writes wait for the peer's delayed acknowledgement.
 ///
-/// It stands on hyper's own client, since a general client's work per request (addresses parsed anew, redirects,
-/// cookies, its own timers) costs about as much as all of ours. Where you need a proxy, your own certificates or DNS,
+/// It stands on hyper's connections and not on a general client, whose work per request (addresses parsed anew,
+/// redirects, its own timers) is more than all of ours. Where you need a proxy, HTTP/2, your own certificates or DNS,
 /// bring a `reqwest::Client` (feature `reqwest`, `Transport::from_reqwest`).
 #[derive(Debug, Clone)]
 pub struct Transport(Way);
 
 #[derive(Debug, Clone)]
 enum Way {
-    Hyper { client: Arc<HyperClient>, read_timeout: Duration },
+    Direct(Arc<Direct>),
     #[cfg(feature = "reqwest")]
     Reqwest(reqwest::Client),
 }
 
-type HyperClient = hyper_util::client::legacy::Client<Connector, Full<Bytes>>;
+#[derive(Debug)]
+struct Direct {
+    connector: Connector,
+    config: TransportConfig,
+}
 
 /// How connections are made.
 #[derive(Debug, Clone)]
@@ -47,11 +55,8 @@ pub struct TransportConfig {
     pub read_timeout: Duration,
     /// How long an idle connection is kept. Default 60 s, below the usual 75 s of servers in front.
     pub idle_timeout: Duration,
-    /// How many idle connections are kept per host. Default 512.
-    pub max_idle_per_host: usize,
-    /// Speak HTTP/2 where the server offers it. It puts all streams to a host on one connection, whose stream limit queues
-    /// silently and whose lost packets stall all of them. Default `false`: HTTP/1.1, one connection per call in flight.
-    pub http2: bool,
+    /// How many idle connections an adapter keeps. Default 512.
+    pub max_idle: usize,
 }
 
 impl Default for TransportConfig {
@@ -60,26 +65,19 @@ impl Default for TransportConfig {
             connect_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_secs(120),
             idle_timeout: Duration::from_secs(60),
-            max_idle_per_host: 512,
-            http2: false,
+            max_idle: 512,
         }
     }
 }
 
 impl Transport {
-    /// Makes the client. TLS is rustls with ring and the platform's certificates.
+    /// Reads the platform's certificates. TLS is rustls with ring.
     ///
     /// # Errors
     /// [`ErrorKind::Configuration`] when TLS cannot be set up.
     pub fn new(config: &TransportConfig) -> Result<Self, Error> {
-        let client = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(config.idle_timeout)
-            .pool_max_idle_per_host(config.max_idle_per_host)
-            // Only a request that was never written to the connection is sent on another.
-            .retry_canceled_requests(true)
-            .build(Connector::new(config)?);
-        Ok(Self(Way::Hyper { client: Arc::new(client), read_timeout: config.read_timeout }))
+        let connector = Connector::new(config)?;
+        Ok(Self(Way::Direct(Arc::new(Direct { connector, config: config.clone() }))))
     }
 
     /// Uses your own client. Build it with `redirect(Policy::none())` and `retry(retry::never())`: a redirect would carry
@@ -89,38 +87,64 @@ impl Transport {
         Self(Way::Reqwest(client))
     }
 
+    /// The way to one provider.
+    pub(crate) fn to(&self, base: Base) -> Route {
+        let way = match &self.0 {
+            Way::Direct(direct) => RouteWay::Direct(Pool::new(&base, direct.connector.clone(), &direct.config)),
+            #[cfg(feature = "reqwest")]
+            Way::Reqwest(client) => RouteWay::Reqwest(client.clone()),
+        };
+        Route { base, way }
+    }
+}
+
+/// The way to one provider: its address, and connections to it.
+#[derive(Debug)]
+pub(crate) struct Route {
+    base: Base,
+    way: RouteWay,
+}
+
+#[derive(Debug)]
+enum RouteWay {
+    Direct(Pool),
+    #[cfg(feature = "reqwest")]
+    Reqwest(reqwest::Client),
+}
+
+impl Route {
+    /// The whole address of a path, for signatures.
+    #[cfg(feature = "bedrock")]
+    pub(crate) fn url(&self, path: &str) -> String {
+        self.base.url(path)
+    }
+
     /// Sends a `POST` and waits for the head of the answer.
     ///
     /// # Cancellation
     /// Dropping the future closes the connection.
-    pub(crate) async fn send(&self, address: Uri, headers: HeaderMap, body: Bytes) -> Result<Incoming, Error> {
-        match &self.0 {
-            Way::Hyper { client, read_timeout } => {
+    pub(crate) async fn send(&self, path: &str, headers: HeaderMap, body: Bytes) -> Result<Incoming, Error> {
+        match &self.way {
+            RouteWay::Direct(pool) => {
                 let mut request = Request::new(Full::new(body));
-                *request.method_mut() = Method::POST;
-                *request.uri_mut() = address;
+                *request.method_mut() = http::Method::POST;
+                *request.uri_mut() = self.base.target(path)?;
                 *request.headers_mut() = headers;
-                let agent = HeaderValue::from_static(concat!("mainstay/", env!("CARGO_PKG_VERSION")));
-                request.headers_mut().entry(header::USER_AGENT).or_insert(agent);
-                let response = match tokio::time::timeout(*read_timeout, client.request(request)).await {
-                    Ok(response) => response.map_err(client_error)?,
-                    Err(_) => return Err(silent()),
-                };
-                let (parts, body) = response.into_parts();
-                Ok(Incoming(Response::from_parts(parts, Reads::hyper(body, *read_timeout))))
+                self.base.complete(request.headers_mut());
+                pool.send(request).await.map(Incoming)
             }
             #[cfg(feature = "reqwest")]
-            Way::Reqwest(client) => {
-                let request = client.post(address.to_string()).headers(headers).body(body);
+            RouteWay::Reqwest(client) => {
+                let request = client.post(self.base.url(path)).headers(headers).body(body);
                 let response: Response<reqwest::Body> = request.send().await.map_err(reqwest_error)?.into();
-                let (parts, body) = response.into_parts();
-                Ok(Incoming(Response::from_parts(parts, Reads::reqwest(body))))
+                Ok(Incoming(response.map(Reads::reqwest)))
             }
         }
     }
 }
 
 /// The head of an answer; the body is still to be read.
+#[derive(Debug)]
 pub(crate) struct Incoming(Response<Reads>);
 
 impl Incoming {
@@ -163,20 +187,15 @@ fn within(length: usize, limit: usize) -> Result<(), Error> {
     Err(Error::new(ErrorKind::MalformedResponse, message))
 }
 
+// Errors in the words of the taxonomy, without the address: a gateway's caller must not see it.
+
 fn silent() -> Error {
     Error::new(ErrorKind::Timeout(Timer::Idle), "the provider was silent for too long (transport.read_timeout)")
 }
 
-/// An error of the client in the words of the taxonomy, without the address: a gateway's caller must not see it.
-fn client_error(error: hyper_util::client::legacy::Error) -> Error {
-    if !error.is_connect() {
-        return broken(error);
-    }
-    if connect::timed_out(&error) {
-        let message = "connecting to the provider took too long (transport.connect_timeout)";
-        return Error::new(ErrorKind::Timeout(Timer::Connect), message).with_source(error);
-    }
-    unreachable_provider(error)
+fn slow_connect() -> Error {
+    let message = "connecting to the provider took too long (transport.connect_timeout)";
+    Error::new(ErrorKind::Timeout(Timer::Connect), message)
 }
 
 fn unreachable_provider(error: impl Into<BoxError>) -> Error {
@@ -192,15 +211,9 @@ fn broken(error: impl Into<BoxError>) -> Error {
 fn reqwest_error(error: reqwest::Error) -> Error {
     let error = error.without_url();
     match (error.is_timeout(), error.is_connect()) {
-        (true, true) => Error::new(ErrorKind::Timeout(Timer::Connect), "connecting to the provider took too long")
-            .with_source(error),
+        (true, true) => slow_connect().with_source(error),
         (true, false) => silent().with_source(error),
         (false, true) => unreachable_provider(error),
         (false, false) => broken(error),
     }
-}
-
-/// An error while a body is read.
-fn body_error(error: impl Into<BoxError>) -> Error {
-    broken(error)
 }

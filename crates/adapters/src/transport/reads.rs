@@ -11,7 +11,8 @@ use hyper::body::Incoming;
 use mainstay_provider_core::Error;
 use tokio::time::{Instant, Sleep};
 
-use super::{body_error, silent};
+use super::pool::{Idle, Sender};
+use super::{broken, silent};
 
 /// The reads of a body, as they arrive; empty ones are left out.
 pub(crate) struct Reads {
@@ -20,14 +21,16 @@ pub(crate) struct Reads {
 }
 
 enum Way {
-    Hyper(Incoming),
+    Direct { body: Incoming, connection: Option<(Sender, Idle)> },
     #[cfg(feature = "reqwest")]
     Reqwest(reqwest::Body),
 }
 
 impl Reads {
-    pub(super) fn hyper(body: Incoming, read_timeout: Duration) -> Self {
-        Self { body: Way::Hyper(body), silence: Silence::new(Some(read_timeout)) }
+    /// Reads that put `sender` back among the idle connections at their end.
+    pub(super) fn direct(body: Incoming, read_timeout: Duration, sender: Sender, idle: Idle) -> Self {
+        let body = Way::Direct { body, connection: Some((sender, idle)) };
+        Self { body, silence: Silence::new(Some(read_timeout)) }
     }
 
     /// The client has timers of its own.
@@ -43,20 +46,42 @@ impl Reads {
     fn poll_body(&mut self, task: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
         loop {
             let frame = match &mut self.body {
-                Way::Hyper(body) => ready!(Pin::new(body).poll_frame(task)).map(|frame| frame.map_err(body_error)),
+                Way::Direct { body, connection } => {
+                    if body.is_end_stream() {
+                        give_back(connection);
+                        return Poll::Ready(None);
+                    }
+                    match ready!(Pin::new(body).poll_frame(task)) {
+                        None => {
+                            give_back(connection);
+                            return Poll::Ready(None);
+                        }
+                        Some(frame) => frame.map_err(broken),
+                    }
+                }
                 #[cfg(feature = "reqwest")]
-                Way::Reqwest(body) => ready!(Pin::new(body).poll_frame(task))
-                    .map(|frame| frame.map_err(|error| body_error(error.without_url()))),
-            };
-            match frame {
-                None => return Poll::Ready(None),
-                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) if !data.is_empty() => return Poll::Ready(Some(Ok(data))),
-                    _ => {} // trailers, or nothing
+                Way::Reqwest(body) => match ready!(Pin::new(body).poll_frame(task)) {
+                    None => return Poll::Ready(None),
+                    Some(frame) => frame.map_err(|error| broken(error.without_url())),
                 },
+            };
+            match frame?.into_data() {
+                Ok(data) if !data.is_empty() => return Poll::Ready(Some(Ok(data))),
+                _ => {} // trailers, or nothing
             }
         }
+    }
+}
+
+impl std::fmt::Debug for Reads {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Reads")
+    }
+}
+
+fn give_back(connection: &mut Option<(Sender, Idle)>) {
+    if let Some((sender, idle)) = connection.take() {
+        idle.put(sender);
     }
 }
 

@@ -115,10 +115,8 @@ pub struct TransportSettings {
     pub read_timeout: Option<Span>,
     /// How long an idle connection is kept. Default `"60s"`.
     pub idle_timeout: Option<Span>,
-    /// How many idle connections are kept per host. Default 512.
-    pub max_idle_per_host: Option<usize>,
-    /// Speak HTTP/2 where a provider offers it. Default false: HTTP/1.1, one connection per call in flight.
-    pub http2: bool,
+    /// How many idle connections are kept per provider. Default 512.
+    pub max_idle: Option<usize>,
 }
 
 impl Config {
@@ -229,10 +227,9 @@ impl TransportSettings {
         set(&mut config.connect_timeout, &self.connect_timeout);
         set(&mut config.read_timeout, &self.read_timeout);
         set(&mut config.idle_timeout, &self.idle_timeout);
-        if let Some(connections) = self.max_idle_per_host {
-            config.max_idle_per_host = connections;
+        if let Some(connections) = self.max_idle {
+            config.max_idle = connections;
         }
-        config.http2 = self.http2;
         config
     }
 }
