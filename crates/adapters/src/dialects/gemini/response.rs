@@ -1,7 +1,7 @@
 //! Whole answers, and the small parts of an answer that are the same whole and streamed.
 
 use mainstay_provider_core::chat::Assembler;
-use mainstay_provider_core::{ChatResponse, Error, Usage, Wire};
+use mainstay_provider_core::{ChatResponse, Error, FinishReason, Usage, Wire};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
@@ -30,10 +30,19 @@ pub(super) fn decode(provider: &str, body: &[u8], model: &str) -> Result<Wire<Ch
     let whole = whole.finish();
     match read {
         Ok(()) if whole.choices.is_empty() => Err(malformed("the provider's answer has no candidates")),
-        Ok(()) => Ok(whole.into()),
+        Ok(()) => Ok(ended(whole).into()),
         Err(error) if chunks.iter().any(|chunk| chunk.has_content()) => Err(error.with_partial(whole)),
         Err(error) => Err(error),
     }
+}
+
+/// Nothing follows a whole answer: a candidate without a reason has just ended.
+fn ended(mut answer: ChatResponse) -> ChatResponse {
+    for choice in answer.choices.iter_mut().filter(|choice| choice.finish_reason.is_none()) {
+        let calls = !choice.message.tool_calls.is_empty();
+        choice.finish_reason = Some(if calls { FinishReason::ToolCalls } else { FinishReason::Stop });
+    }
+    answer
 }
 
 fn read(reader: &mut Reader, provider: &str, body: &[u8], chunks: &mut Chunks) -> Result<(), Error> {

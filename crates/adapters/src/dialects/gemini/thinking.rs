@@ -39,8 +39,10 @@ pub(super) enum Family {
     Before25,
     /// 2.5: thinks within a budget of tokens.
     V25 { pro: bool },
-    /// 3 and later, and every name that tells no version: thinks at a level.
+    /// 3 and later: thinks at a level.
     V3 { pro: bool },
+    /// A name that tells no version, of a tuned model or an endpoint: taken for a new one.
+    Unknown,
 }
 
 impl Family {
@@ -52,8 +54,10 @@ impl Family {
             Self::Before25
         } else if name.starts_with("gemini-2") {
             Self::V25 { pro }
-        } else {
+        } else if name.starts_with("gemini-") {
             Self::V3 { pro }
+        } else {
+            Self::Unknown
         }
     }
 
@@ -83,6 +87,7 @@ pub(super) fn config(effort: &str, model: &str) -> Result<Option<Value>, Error> 
         Family::Before25 => return Ok(None),
         Family::V25 { pro } => json!({ "thinkingBudget": budget(effort, pro) }),
         Family::V3 { pro } => json!({ "thinkingLevel": level(effort, pro, model) }),
+        Family::Unknown => json!({ "thinkingLevel": level(effort, true, model) }),
     };
     if effort != Effort::None {
         config["includeThoughts"] = true.into();

@@ -117,6 +117,16 @@ fn reasons_are_translated_by_name_and_by_number() {
     }
 }
 
+#[test]
+fn a_whole_answer_without_a_reason_has_just_ended() {
+    let mut one = candidate(json!([{"text": "x"}]), "");
+    one["finishReason"] = Value::Null;
+    assert_eq!(read(one.clone()).unwrap().finish_reason(), Some(&FinishReason::Stop));
+    // In a stream it may have been cut: that is for the reply to tell.
+    let (pieces, error) = chunks(&*gemini(), &sse(&[answer(one)]), 64);
+    assert!(error.is_none() && assemble(&pieces).finish_reason().is_none());
+}
+
 // S2.1
 #[test]
 fn a_malformed_call_brings_the_models_words_and_what_was_said_before() {

@@ -189,6 +189,7 @@ fn an_effort_is_a_budget_for_2_5_and_a_level_from_3_on() {
     assert_eq!(thinking("gemini-3.1-pro-preview", "medium"), level("MEDIUM"));
     assert_eq!(thinking("gemini-flash-latest", "high"), level("HIGH"));
     assert_eq!(thinking("gemini-2.0-flash", "high"), Value::Null);
+    assert_eq!(thinking("tunedModels/mine", "minimal"), level("LOW"));
     assert_eq!(refused(with(json!({"reasoning_effort": "enormous"}))).param(), Some("reasoning_effort"));
     // The caller's own setting stands alone: a level and a budget together are refused.
     let own = with(json!({"reasoning_effort": "low", "thinking_config": {"thinking_level": "high"}}));
