@@ -16,6 +16,7 @@ use crate::config::AdapterConfig;
 use crate::dialect::{Dialect, Outgoing};
 use crate::driver::Driver;
 use crate::failure;
+use crate::framing::Frames;
 use crate::keys::{Key, KeyRing};
 use crate::registry;
 use crate::transport::{Base, Incoming, Route, Transport};
@@ -145,7 +146,7 @@ impl Shared {
         let outgoing = self.dialect.encode_chat(chat, model)?;
         let incoming = self.send(outgoing, chat.is_stream()).await?;
         let head = self.head(&incoming, model, started);
-        if !chat.is_stream() {
+        if !chat.is_stream() || self.is_whole(&incoming) {
             let body = incoming.body(LARGEST_ANSWER).await?;
             let mut answer = self.dialect.decode_chat(body, model)?;
             if answer.created == 0 && answer.raw().is_none() {
@@ -160,6 +161,13 @@ impl Shared {
         let reader = self.dialect.chat_stream(chat, model);
         let driver = Driver::new(incoming.into_reads(), self.dialect.frames(), reader, unix_seconds(), name);
         Reply::stream(head, driver).await
+    }
+
+    /// Some servers answer whole though a stream was asked for, and their media type says so.
+    fn is_whole(&self, incoming: &Incoming) -> bool {
+        let media_type = incoming.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let media_type = media_type.and_then(|value| value.split(';').next()).unwrap_or_default().trim();
+        media_type.eq_ignore_ascii_case("application/json") && matches!(self.dialect.frames(), Frames::Sse(_))
     }
 
     async fn embed(&self, call: &EmbedCall, model: &Arc<str>) -> Result<EmbedReply, Error> {
