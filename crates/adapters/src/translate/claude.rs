@@ -1,8 +1,8 @@
 //! What Anthropic's and Bedrock's dialects share: the models of the Claude family, whose abilities go by version and
-//! not by where they run, and structured output, which both want in the same form.
+//! not by where they run, and JSON schemas, which both want in the same form.
 
 use mainstay_provider_core::Error;
-use mainstay_provider_core::chat::{JsonSchema, ResponseFormat};
+use mainstay_provider_core::chat::{ChatRequest, FunctionDef, JsonSchema, ResponseFormat, Role, ToolChoice};
 use serde_json::{Map, Value};
 
 use super::invalid;
@@ -63,10 +63,8 @@ impl<'a> Claude<'a> {
 
     /// Whether Bedrock caches prompts for it at all; a cache point is an error otherwise.
     pub(crate) fn bedrock_caches(self) -> bool {
-        match (self.line, self.version) {
-            (_, (3, 7..) | (4.., _)) | ("haiku", (3, 5)) | ("fable" | "mythos", _) => true,
-            _ => false,
-        }
+        let model = (self.line, self.version);
+        matches!(model, (_, (3, 7..) | (4.., _)) | ("haiku", (3, 5)) | ("fable" | "mythos", _))
     }
 
     /// How it is told how hard to think: before Opus 4.5 and Sonnet 4.6 there was no word for it, and a model that
@@ -110,6 +108,38 @@ pub(crate) fn thinking_budget(effort: &str, longest: Option<u64>) -> Option<u64>
         Some(longest) if longest <= LEAST => None,
         Some(longest) => Some(wanted.min(longest / 2).max(LEAST)),
     }
+}
+
+/// Whether the rest of the request goes with a thinking budget. The API refuses one with a forced tool, a temperature, a low
+/// `top_p`, `top_k`, or within a tool's turn that was begun without thinking; an effort is a hint and gives way to all.
+pub(crate) fn may_think(request: &ChatRequest) -> bool {
+    let forced = matches!(request.tool_choice, Some(ToolChoice::Required | ToolChoice::Function(_)));
+    let sampled = request.temperature.is_some_and(|temperature| temperature < 1.0)
+        || request.top_p.is_some_and(|top_p| top_p < 0.95)
+        || request.extra.get("top_k").is_some();
+    let last = request.messages.iter().rfind(|message| message.role == Role::Assistant);
+    let begun = last.is_some_and(|last| !last.tool_calls.is_empty() && last.thinking_blocks.is_empty());
+    !forced && !sampled && !begun
+}
+
+/// The schema of a function's arguments, closed if the function is strict. `param` is the tool's place in the request.
+pub(crate) fn input_schema(function: &FunctionDef, param: &str) -> Result<Map<String, Value>, Error> {
+    let mut schema = match &function.parameters {
+        None | Some(Value::Null) => Map::new(),
+        Some(Value::Object(schema)) => schema.clone(),
+        Some(_) => {
+            let param = format!("{param}.function.parameters");
+            let message = format!("{param} must be a JSON object: the schema of the arguments");
+            return Err(invalid(param, message));
+        }
+    };
+    if !schema.contains_key("type") {
+        schema.insert("type".into(), "object".into());
+    }
+    if function.strict == Some(true) {
+        close(&mut schema);
+    }
+    Ok(schema)
 }
 
 /// The form of the answer that the request asks for, as far as it constrains the model.
@@ -171,7 +201,7 @@ fn unknown_form() -> Error {
 
 /// Closes each object of a schema (`additionalProperties: false`) that says nothing about it: both providers refuse
 /// open objects in structured output, and an answer to the closed schema is an answer to the open one.
-pub(crate) fn close(schema: &mut Map<String, Value>) {
+fn close(schema: &mut Map<String, Value>) {
     let is_object = match schema.get("type") {
         Some(Value::Array(kinds)) => kinds.iter().any(|kind| kind == "object"),
         Some(kind) => kind == "object",

@@ -118,8 +118,8 @@ impl Stop {
 
 /// A citation of the text between two places, in characters, of the answer.
 pub(super) fn annotation(citation: Value, start: usize, end: usize) -> Value {
-    let address = ["url", "source"].iter().filter_map(|name| citation.get(name)?.as_str());
-    let url = address.filter(|url| url.starts_with("http://") || url.starts_with("https://")).next();
+    let mut addresses = ["url", "source"].iter().filter_map(|name| citation.get(name)?.as_str());
+    let url = addresses.find(|url| url.starts_with("http://") || url.starts_with("https://"));
     let Some(url) = url else {
         return json!({"type": "citation", "citation": citation, "start_index": start, "end_index": end});
     };

@@ -66,11 +66,12 @@ fn instructs(message: &Message, at: usize) -> Result<bool, Error> {
     Ok(!parts.iter().any(|part| matches!(part, Part::Other(_))))
 }
 
-/// A breakpoint of the message as a whole is one after its last block.
+/// A breakpoint of the message as a whole is one at its last block; reasoning cannot be marked.
 fn mark_last(blocks: &mut [Value], message: &Message) {
-    if let Some(mark @ Value::Object(_)) = message.extra.get("cache_control")
-        && let Some(Value::Object(last)) = blocks.last_mut()
-    {
+    let Some(mark @ Value::Object(_)) = message.extra.get("cache_control") else { return };
+    let is_thinking =
+        |block: &Value| matches!(block["type"].as_str(), Some("thinking" | "redacted_thinking"));
+    if let Some(Value::Object(last)) = blocks.iter_mut().rfind(|block| !is_thinking(block)) {
         last.insert("cache_control".into(), mark.clone());
     }
 }

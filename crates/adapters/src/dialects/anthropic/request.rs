@@ -1,6 +1,6 @@
 //! The request: everything but its messages.
 
-use mainstay_provider_core::chat::{ChatRequest, FunctionDef, Role, Tool, ToolChoice};
+use mainstay_provider_core::chat::{ChatRequest, FunctionDef, Tool, ToolChoice};
 use mainstay_provider_core::{Error, Extra};
 use serde_json::{Map, Value, json};
 
@@ -159,21 +159,7 @@ fn encode_tool(tool: &Tool, at: usize) -> Result<Value, Error> {
 }
 
 fn put_function(members: &mut Map<String, Value>, function: &FunctionDef, at: usize) -> Result<(), Error> {
-    let mut schema = match &function.parameters {
-        None | Some(Value::Null) => Map::new(),
-        Some(Value::Object(schema)) => schema.clone(),
-        Some(_) => {
-            let param = format!("tools[{at}].function.parameters");
-            let message = format!("{param} must be a JSON object: the schema of the arguments");
-            return Err(invalid(param, message));
-        }
-    };
-    if !schema.contains_key("type") {
-        schema.insert("type".into(), "object".into());
-    }
-    if function.strict == Some(true) {
-        claude::close(&mut schema);
-    }
+    let schema = claude::input_schema(function, &format!("tools[{at}]"))?;
     members.insert("name".into(), function.name.as_str().into());
     put(members, "description", function.description.as_deref());
     members.insert("input_schema".into(), schema.into());
@@ -233,7 +219,7 @@ fn put_reasoning(body: &mut Map<String, Value>, request: &ChatRequest, model: &s
                 config.insert("effort".into(), effort.into());
             }
         }
-        (Thinking::Budget, Some(effort)) if !own && may_think(request) => {
+        (Thinking::Budget, Some(effort)) if !own && claude::may_think(request) => {
             if let Some(budget) = claude::thinking_budget(effort, request.max_output_tokens()) {
                 body.insert("thinking".into(), json!({"type": "enabled", "budget_tokens": budget}));
             }
@@ -241,16 +227,4 @@ fn put_reasoning(body: &mut Map<String, Value>, request: &ChatRequest, model: &s
         (Thinking::Budget, Some(_)) => {}
     }
     Ok(())
-}
-
-/// Whether the rest of the request goes with a thinking budget. The API refuses one with a forced tool, a temperature, a low
-/// `top_p`, `top_k`, or within a tool's turn that was begun without thinking; an effort is a hint and gives way to all.
-fn may_think(request: &ChatRequest) -> bool {
-    let forced = matches!(request.tool_choice, Some(ToolChoice::Required | ToolChoice::Function(_)));
-    let sampled = request.temperature.is_some_and(|temperature| temperature < 1.0)
-        || request.top_p.is_some_and(|top_p| top_p < 0.95)
-        || request.extra.get("top_k").is_some();
-    let last = request.messages.iter().rfind(|message| message.role == Role::Assistant);
-    let begun = last.is_some_and(|last| !last.tool_calls.is_empty() && last.thinking_blocks.is_empty());
-    !forced && !sampled && !begun
 }

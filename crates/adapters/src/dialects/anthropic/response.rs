@@ -23,8 +23,9 @@ struct Body<'a> {
     stop_sequence: Option<String>,
     stop_details: Option<Value>,
     usage: Option<Map<String, Value>>,
-    container: Option<Value>,
-    context_management: Option<Value>,
+    /// `container`, `context_management`, and what is added to the API.
+    #[serde(flatten)]
+    rest: Map<String, Value>,
 }
 
 #[derive(Deserialize)]
@@ -59,13 +60,14 @@ pub(super) fn answer(body: &[u8], model: &str) -> Result<ChatResponse, Error> {
     response.id = answer.id.unwrap_or_default();
     response.choices.push(choice);
     response.usage = answer.usage.as_ref().map(blocks::usage);
-    for (name, value) in [("container", answer.container), ("context_management", answer.context_management)]
-    {
-        if let Some(value) = value {
-            response.extra.insert(name, value);
-        }
-    }
+    response.extra = own_figures(answer.rest);
     Ok(response)
+}
+
+/// What Anthropic tells besides the answer.
+fn own_figures(mut rest: Map<String, Value>) -> Extra {
+    rest.retain(|name, value| !value.is_null() && name != "role");
+    rest.into()
 }
 
 fn message(content: &[&RawValue]) -> Result<Message, Error> {

@@ -165,7 +165,7 @@ fn a_refusal_in_a_stream_tells_why() {
 #[test]
 fn an_error_event_ends_the_stream_with_its_kind() {
     let error = json!({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}});
-    let (chunks, result) = read_stream(sse(&[error.clone()]));
+    let (chunks, result) = read_stream(sse(std::slice::from_ref(&error)));
     assert!(chunks.is_empty(), "an error before the first content must be an error of the call");
     assert_eq!(result.unwrap_err().kind(), ErrorKind::Overloaded);
     let late = [start(), block(0, json!({"type": "text", "text": "Hel"})), error];
