@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::yield_now;
 use tokio::time::sleep;
 
 /// Serves until the process ends.
@@ -70,8 +71,10 @@ async fn send(stream: &mut TcpStream, first: Duration, next: Duration) -> io::Re
     stream.write_all(STREAM_HEAD).await?;
     let mut wait = first;
     for chunk in CHUNKS.iter() {
-        if !wait.is_zero() {
-            sleep(wait).await;
+        // Tokens come one by one: a burst would let a proxy pass on many events as one.
+        match wait {
+            Duration::ZERO => yield_now().await,
+            _ => sleep(wait).await,
         }
         wait = next;
         stream.write_all(chunk.as_bytes()).await?;
