@@ -62,6 +62,7 @@ impl<'a> Claude<'a> {
     }
 
     /// Whether Bedrock caches prompts for it at all; a cache point is an error otherwise.
+    #[cfg(feature = "bedrock")]
     pub(crate) fn bedrock_caches(self) -> bool {
         let model = (self.line, self.version);
         matches!(model, (_, (3, 7..) | (4.., _)) | ("haiku", (3, 5)) | ("fable" | "mythos", _))
