@@ -82,6 +82,11 @@ impl Attempts {
         ledger.ended.iter().any(|attempt| attempt.failure.is_some() && &*attempt.deployment == deployment)
     }
 
+    /// Whether nobody else holds the ledger and nothing is in it.
+    pub(crate) fn is_unused(&self) -> bool {
+        Arc::strong_count(&self.0) == 1 && self.is_empty()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Ledger> {
         // The ledger is plain data: a panic elsewhere leaves it as good as it was.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

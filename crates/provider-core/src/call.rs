@@ -13,7 +13,7 @@ use crate::chat::{ChatRequest, Message};
 use crate::trace::TraceParent;
 
 /// One call: a request and its [`Context`]. Cloning copies two pointers, so retry, fallback and hedging cost nothing.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Call {
     request: Arc<ChatRequest>,
     context: Context,
@@ -30,9 +30,13 @@ impl Call {
         Self::new(ChatRequest::new(model, vec![Message::user(question.into())]))
     }
 
-    /// The same call in this context.
+    /// The same call in this context. A context that other calls use too gives everything but its ledger of
+    /// [`Attempts`]: what failed for one call says nothing of another.
     #[must_use]
-    pub fn with_context(mut self, context: Context) -> Self {
+    pub fn with_context(mut self, mut context: Context) -> Self {
+        if !context.is_unused() {
+            context.data_mut().attempts = Attempts::default();
+        }
         self.context = context;
         self
     }
@@ -79,6 +83,18 @@ impl From<ChatRequest> for Call {
     }
 }
 
+/// The conversation is the caller's data: only its length is shown.
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call")
+            .field("model", &self.request.model)
+            .field("messages", &self.request.messages.len())
+            .field("stream", &self.is_stream())
+            .field("context", &self.context)
+            .finish()
+    }
+}
+
 /// What is about a call and not in it. Cloning copies a pointer; a change is seen by the changed clone only,
 /// but the [`Attempts`] ledger is one for all clones of a call.
 #[derive(Clone, Default)]
@@ -114,6 +130,11 @@ impl Context {
     /// The members, to change them; other clones keep theirs.
     pub fn data_mut(&mut self) -> &mut ContextData {
         Arc::make_mut(&mut self.0)
+    }
+
+    /// Whether nobody else holds this context or its ledger, and no attempt is in it.
+    fn is_unused(&self) -> bool {
+        Arc::strong_count(&self.0) == 1 && self.attempts.is_unused()
     }
 
     /// The time left until the deadline; `None` when there is none, zero when it has passed.

@@ -120,7 +120,8 @@ impl<'de> Deserialize<'de> for EmbedInput {
 
             fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<EmbedInput, A::Error> {
                 let items = Vec::<Item>::deserialize(SeqAccessDeserializer::new(seq))?;
-                from_items(items).ok_or_else(|| A::Error::custom("a list must hold only texts or only tokens"))
+                from_items(items)
+                    .ok_or_else(|| A::Error::custom("a list must hold only texts or only tokens"))
             }
         }
         deserializer.deserialize_any(TextOrList)
@@ -148,7 +149,7 @@ fn from_items(items: Vec<Item>) -> Option<EmbedInput> {
 }
 
 /// One call for embeddings. Cloning copies two pointers.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct EmbedCall {
     /// What is asked.
     pub request: Arc<EmbedRequest>,
@@ -166,6 +167,17 @@ impl EmbedCall {
 impl From<EmbedRequest> for EmbedCall {
     fn from(request: EmbedRequest) -> Self {
         Self::new(request)
+    }
+}
+
+/// The texts are the caller's data: only their number is shown.
+impl fmt::Debug for EmbedCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EmbedCall")
+            .field("model", &self.request.model)
+            .field("inputs", &self.request.input.len())
+            .field("context", &self.context)
+            .finish()
     }
 }
 
@@ -193,7 +205,11 @@ impl EmbedReply {
 /// It is a `tower::Service<EmbedCall, Response = EmbedReply, Error = Error>` that can be cloned and shared; every
 /// such service is an `Embedder` by itself.
 pub trait Embedder:
-    Service<EmbedCall, Response = EmbedReply, Error = Error, Future: Send + 'static> + Clone + Send + Sync + 'static
+    Service<EmbedCall, Response = EmbedReply, Error = Error, Future: Send + 'static>
+    + Clone
+    + Send
+    + Sync
+    + 'static
 {
     /// This embedder behind one type.
     fn boxed_embedder(self) -> BoxEmbedder {
@@ -201,7 +217,10 @@ pub trait Embedder:
     }
 
     /// Waits until this embedder is ready, then asks it.
-    fn embed(&self, call: EmbedCall) -> impl Future<Output = Result<EmbedReply, Error>> + Send {
+    ///
+    /// # Cancellation
+    /// Dropping the future cancels the call.
+    fn embed(&self, call: EmbedCall) -> impl Future<Output = Result<EmbedReply, Error>> + Send + use<Self> {
         let mut ready = self.clone();
         async move {
             std::future::poll_fn(|task| ready.poll_ready(task)).await?;

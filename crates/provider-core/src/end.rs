@@ -1,6 +1,9 @@
 //! The end of an answer: the one place where it is observed.
 
+use std::any::Any;
+use std::collections::BTreeMap;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tokio::time::Instant;
 
@@ -11,12 +14,13 @@ use crate::usage::Usage;
 
 /// How an answer ended, with what was learned on the way. Given once to each hook of
 /// [`Reply::on_end`](crate::Reply::on_end).
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct End {
     /// How it ended.
     pub outcome: Outcome,
-    /// Tokens used, if the provider said so before the end.
+    /// Tokens used, if the provider said so before the end. A caller that leaves after the last finish reason, and
+    /// before the chunk with the usage, has a complete answer without it.
     pub usage: Option<Usage>,
     /// Why the first choice stopped, if it did.
     pub finish_reason: Option<FinishReason>,
@@ -28,17 +32,20 @@ pub struct End {
     pub answer: Option<ChatResponse>,
     /// Every chunk as it came: if the hook asked for it ([`Keep::Chunks`]).
     pub chunks: Option<Vec<Wire<ChatChunk>>>,
+    /// What broke after every choice had its finish reason (a reset before `[DONE]`): the answer is complete, the
+    /// caller never sees this.
+    pub late_error: Option<Error>,
 }
 
 /// How an answer ended.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// The caller has all of it.
+    /// Every choice has its finish reason and the caller has all of it.
     Complete,
     /// It broke off.
     Failed(Error),
-    /// The caller dropped it before its end.
+    /// The caller dropped it before every choice had its finish reason.
     Dropped,
 }
 
@@ -65,12 +72,26 @@ impl End {
             at: Instant::now(),
             answer: (keep >= Keep::Answer).then(|| ChatResponse::clone(answer)),
             chunks: None,
+            late_error: None,
         }
     }
 
     /// Whether the caller has all of it.
     pub fn is_complete(&self) -> bool {
         matches!(self.outcome, Outcome::Complete)
+    }
+}
+
+/// The answer is somebody's data: only how it ended is shown.
+impl fmt::Debug for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("End")
+            .field("outcome", &self.outcome)
+            .field("usage", &self.usage)
+            .field("finish_reason", &self.finish_reason)
+            .field("content_chunks", &self.content_chunks)
+            .field("late_error", &self.late_error)
+            .finish_non_exhaustive()
     }
 }
 
@@ -82,30 +103,37 @@ impl Hook {
     }
 }
 
-impl fmt::Debug for Hook {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Hook")
-    }
-}
+/// What a caught panic carried.
+pub(crate) type Panicked = Box<dyn Any + Send>;
 
 /// Sees every chunk of a stream and calls the hooks once.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Watch {
     hooks: Vec<Hook>,
-    keep: Keep,
     usage: Option<Usage>,
     finish_reason: Option<FinishReason>,
-    /// Choices that have begun and not finished; almost always at most one.
-    open_choices: Vec<u32>,
+    /// Each choice that has begun, and whether it has its finish reason.
+    choices: BTreeMap<u32, bool>,
     content_chunks: u64,
-    answer: Assembler,
-    chunks: Vec<Wire<ChatChunk>>,
+    kept: Option<Box<Kept>>,
     ended: bool,
+}
+
+/// What a hook asked to be kept of the answer.
+#[derive(Default)]
+struct Kept {
+    answer: Assembler,
+    chunks: Option<Vec<Wire<ChatChunk>>>,
 }
 
 impl Watch {
     pub(crate) fn add(&mut self, keep: Keep, hook: Hook) {
-        self.keep = self.keep.max(keep);
+        if keep >= Keep::Answer {
+            let kept = self.kept.get_or_insert_default();
+            if keep >= Keep::Chunks {
+                kept.chunks.get_or_insert_default();
+            }
+        }
         self.hooks.push(hook);
     }
 
@@ -114,52 +142,57 @@ impl Watch {
             self.usage = chunk.usage();
         }
         for choice in &chunk.choices {
-            let open = self.open_choices.iter().position(|index| *index == choice.index);
-            match (&choice.finish_reason, open) {
-                (Some(reason), open) => {
-                    if choice.index == 0 || self.finish_reason.is_none() {
-                        self.finish_reason = Some(reason.clone());
-                    }
-                    open.map(|at| self.open_choices.swap_remove(at));
-                }
-                // A chunk after the end (Azure's late annotations) does not open the choice again.
-                (None, None) if self.finish_reason.is_none() => self.open_choices.push(choice.index),
-                (None, _) => {}
+            let finished = choice.finished();
+            if let Some(reason) = finished
+                && (choice.index == 0 || self.finish_reason.is_none())
+            {
+                self.finish_reason = Some(reason.clone());
             }
+            // A chunk after the end of its choice (Azure's late annotations) does not open it again.
+            *self.choices.entry(choice.index).or_default() |= finished.is_some();
         }
         self.content_chunks += u64::from(chunk.has_content());
-        if self.keep >= Keep::Answer {
-            self.answer.push(chunk);
-        }
-        if self.keep >= Keep::Chunks {
-            self.chunks.push(chunk.clone());
+        if let Some(kept) = &mut self.kept {
+            kept.answer.push(chunk);
+            if let Some(chunks) = &mut kept.chunks {
+                chunks.push(chunk.clone());
+            }
         }
     }
 
     /// Whether every choice that began has its finish reason.
     pub(crate) fn is_complete(&self) -> bool {
-        self.finish_reason.is_some() && self.open_choices.is_empty()
+        !self.choices.is_empty() && self.choices.values().all(|finished| *finished)
     }
 
     pub(crate) fn is_ended(&self) -> bool {
         self.ended
     }
 
-    pub(crate) fn end(&mut self, outcome: Outcome) {
+    /// Calls the hooks, the first time. Every hook is called, even when one before it panics: each settles something
+    /// of its own. The first panic is given back.
+    pub(crate) fn end(&mut self, outcome: Outcome, late_error: Option<Error>) -> Result<(), Panicked> {
         if std::mem::replace(&mut self.ended, true) || self.hooks.is_empty() {
-            return;
+            return Ok(());
         }
+        let (answer, chunks) = match self.kept.take() {
+            Some(kept) => (Some(kept.answer.finish()), kept.chunks),
+            None => (None, None),
+        };
         let end = End {
             outcome,
             usage: self.usage,
             finish_reason: self.finish_reason.take(),
             content_chunks: self.content_chunks,
             at: Instant::now(),
-            answer: (self.keep >= Keep::Answer).then(|| std::mem::take(&mut self.answer).finish()),
-            chunks: (self.keep >= Keep::Chunks).then(|| std::mem::take(&mut self.chunks)),
+            answer,
+            chunks,
+            late_error,
         };
+        let mut result = Ok(());
         for Hook(hook) in std::mem::take(&mut self.hooks) {
-            hook(&end);
+            result = result.and(catch_unwind(AssertUnwindSafe(|| hook(&end))));
         }
+        result
     }
 }

@@ -103,7 +103,9 @@ impl ErrorKind {
             Self::MalformedToolCall => Remedy::Reprompt,
             Self::ContentFiltered => Remedy::Rephrase,
             Self::Authentication | Self::PermissionDenied | Self::QuotaExhausted => Remedy::SwitchKey,
-            Self::InvalidRequest | Self::LimitReached | Self::Configuration | Self::Internal => Remedy::GiveUp,
+            Self::InvalidRequest | Self::LimitReached | Self::Configuration | Self::Internal => {
+                Remedy::GiveUp
+            }
         }
     }
 
@@ -379,7 +381,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let inner = &*self.0;
         if let Some(provider) = &inner.provider {
-            write!(f, "{provider}")?;
+            write!(f, "{}", Printable(provider))?;
             if let Some(model) = &inner.model {
                 write!(f, "/{}", Printable(model))?;
             }

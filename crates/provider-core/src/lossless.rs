@@ -7,6 +7,7 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
+use serde_json::map::Entry;
 use serde_json::{Map, Value};
 
 /// The members of a JSON object that the contract has no field for. Empty costs one word and no allocation.
@@ -19,14 +20,43 @@ impl Extra {
         self.0.as_deref()?.get(name)
     }
 
+    /// The value of an unknown member, to change it.
+    pub fn get_mut(&mut self, name: &str) -> Option<&mut Value> {
+        self.0.as_deref_mut()?.get_mut(name)
+    }
+
     /// Sets an unknown member and returns what stood there.
     pub fn insert(&mut self, name: impl Into<String>, value: impl Into<Value>) -> Option<Value> {
         self.0.get_or_insert_default().insert(name.into(), value.into())
     }
 
+    /// Reads the value of an unknown member.
+    pub(crate) fn read<'de, A: serde::de::MapAccess<'de>>(
+        &mut self,
+        name: Name<'de>,
+        map: &mut A,
+    ) -> Result<(), A::Error> {
+        let value = map.next_value::<Value>()?;
+        match self.0.get_or_insert_default().entry(name.into_string()) {
+            Entry::Vacant(place) => {
+                place.insert(value);
+                Ok(())
+            }
+            Entry::Occupied(place) => {
+                Err(serde::de::Error::custom(format_args!("duplicate field `{}`", place.key())))
+            }
+        }
+    }
+
     /// Removes an unknown member.
     pub fn remove(&mut self, name: &str) -> Option<Value> {
-        self.0.as_deref_mut()?.remove(name)
+        let members = self.0.as_deref_mut()?;
+        let removed = members.remove(name);
+        // No members are the same as none ever: in comparisons, and in memory.
+        if members.is_empty() {
+            self.0 = None;
+        }
+        removed
     }
 
     /// The members in the order of their names.
@@ -130,7 +160,9 @@ impl<T: fmt::Debug> fmt::Debug for Wire<T> {
 
 /// How a field stands in JSON. `need` must be there; `may` is absent when `None` (a JSON null reads as `None`);
 /// `null` is printed as null when `None`; `list` is absent when empty; `zero` reads as its default when absent or null and
-/// is always printed.
+/// is always printed; `count` is a `zero` number that some servers write with a fraction.
+///
+/// A member that stands there twice is an error: keeping either one would lose the other.
 macro_rules! lossless {
     ($(
         $(#[$meta:meta])*
@@ -182,9 +214,13 @@ macro_rules! lossless {
                         while let Some(name) = map.next_key::<$crate::lossless::Name<'de>>()? {
                             match name.as_str() {
                                 $( lossless!(@name $field $($wire)?) => {
+                                    if $field.is_some() {
+                                        let name = lossless!(@name $field $($wire)?);
+                                        return Err(serde::de::Error::duplicate_field(name));
+                                    }
                                     $field = lossless!(@read $how map, $type);
                                 } )*
-                                _ => { extra.insert(name.into_string(), map.next_value::<serde_json::Value>()?); }
+                                _ => extra.read(name, &mut map)?,
                             }
                         }
                         Ok($name {
@@ -203,6 +239,7 @@ macro_rules! lossless {
     (@type null $type:ty) => { Option<$type> };
     (@type list $type:ty) => { $type };
     (@type zero $type:ty) => { $type };
+    (@type count $type:ty) => { $type };
 
     (@name $field:ident $wire:literal) => { $wire };
     (@name $field:ident) => { stringify!($field) };
@@ -213,6 +250,8 @@ macro_rules! lossless {
     (@read list $map:ident, $type:ty) => { $map.next_value::<Option<$type>>()? };
     (@read zero $map:ident, $type:ty) => { $map.next_value::<Option<$type>>()? };
 
+    (@read count $map:ident, $type:ty) => { $map.next_value::<Option<$crate::lossless::Count>>()?.map(|count| count.0) };
+
     (@take need $field:ident, $wire:expr) => {
         $field.ok_or_else(|| serde::de::Error::missing_field($wire))?
     };
@@ -220,12 +259,14 @@ macro_rules! lossless {
     (@take null $field:ident, $wire:expr) => { $field };
     (@take list $field:ident, $wire:expr) => { $field.unwrap_or_default() };
     (@take zero $field:ident, $wire:expr) => { $field.unwrap_or_default() };
+    (@take count $field:ident, $wire:expr) => { $field.unwrap_or_default() };
 
     (@print need $map:ident, $wire:expr, $value:expr) => { $map.serialize_entry($wire, &$value)?; };
     (@print may $map:ident, $wire:expr, $value:expr) => {
         if let Some(value) = &$value { $map.serialize_entry($wire, value)?; }
     };
     (@print zero $map:ident, $wire:expr, $value:expr) => { $map.serialize_entry($wire, &$value)?; };
+    (@print count $map:ident, $wire:expr, $value:expr) => { $map.serialize_entry($wire, &$value)?; };
     (@print null $map:ident, $wire:expr, $value:expr) => { $map.serialize_entry($wire, &$value)?; };
     (@print list $map:ident, $wire:expr, $value:expr) => {
         if !$value.is_empty() { $map.serialize_entry($wire, &$value)?; }
@@ -274,5 +315,52 @@ impl<'de> serde::Deserialize<'de> for Name<'de> {
             }
         }
         deserializer.deserialize_str(Text)
+    }
+}
+
+/// A number of things or seconds, which some servers write with a fraction. The fraction is dropped; what is negative
+/// reads as 0.
+pub(crate) struct Count(pub(crate) u64);
+
+impl<'de> serde::Deserialize<'de> for Count {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Number;
+        impl serde::de::Visitor<'_> for Number {
+            type Value = Count;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number")
+            }
+
+            fn visit_u64<E>(self, number: u64) -> Result<Count, E> {
+                Ok(Count(number))
+            }
+
+            fn visit_i64<E>(self, number: i64) -> Result<Count, E> {
+                Ok(Count(u64::try_from(number).unwrap_or(0)))
+            }
+
+            // A cast of a float stays within the range of the integer.
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+            fn visit_f64<E>(self, number: f64) -> Result<Count, E> {
+                Ok(Count(number as u64))
+            }
+        }
+        deserializer.deserialize_u64(Number)
+    }
+}
+
+/// Reads a word, borrowed or owned, without a copy of it.
+pub(crate) struct Word<T>(pub(crate) std::marker::PhantomData<T>);
+
+impl<T: for<'a> From<&'a str>> serde::de::Visitor<'_> for Word<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text")
+    }
+
+    fn visit_str<E>(self, word: &str) -> Result<T, E> {
+        Ok(T::from(word))
     }
 }

@@ -21,7 +21,9 @@ impl<'a> ModelId<'a> {
     /// Takes a model string apart. `is_provider` tells whether a prefix is the name of a provider.
     pub fn parse(model: &'a str, is_provider: impl Fn(&str) -> bool) -> Self {
         match model.split_once('/') {
-            Some((provider, rest)) if !rest.is_empty() && is_provider(provider) => Self { provider, model: rest },
+            Some((provider, rest)) if !rest.is_empty() && is_provider(provider) => {
+                Self { provider, model: rest }
+            }
             _ => Self { provider: Self::DEFAULT_PROVIDER, model },
         }
     }

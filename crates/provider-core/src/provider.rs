@@ -29,7 +29,7 @@ pub trait Provider:
     ///
     /// # Cancellation
     /// Dropping the future cancels the call.
-    fn ask(&self, call: Call) -> impl Future<Output = Result<Reply, Error>> + Send {
+    fn ask(&self, call: Call) -> impl Future<Output = Result<Reply, Error>> + Send + use<Self> {
         let mut ready = self.clone();
         async move {
             std::future::poll_fn(|task| ready.poll_ready(task)).await?;

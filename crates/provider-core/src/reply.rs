@@ -1,6 +1,7 @@
 //! What comes back: a head, and an answer that is whole or a stream.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
@@ -35,7 +36,7 @@ pub struct Reply {
 
 enum Body {
     Whole(Box<Wire<ChatResponse>>),
-    Stream(Chunks),
+    Stream(Box<Chunks>),
 }
 
 /// What is known of an answer before its content.
@@ -179,7 +180,8 @@ impl Reply {
     /// A streamed answer: resolves when the first content event is there.
     ///
     /// Until then every failure is an `Err` that can be retried elsewhere, an error event after `200 OK` and a stream
-    /// that ends without content included. What came before the content (the role) is kept and replayed.
+    /// that ends without content included. What came before the content (the role) is kept and replayed; a stream
+    /// with more than 10,000 events before its first content is an error, so that it cannot fill the memory.
     ///
     /// # Cancellation
     /// Dropping the future drops `chunks`, which cancels the upstream request.
@@ -200,12 +202,15 @@ impl Reply {
                     if content {
                         break;
                     }
+                    if before.len() > MOST_BEFORE_CONTENT {
+                        return Err(never_begins(&head));
+                    }
                 }
             }
         }
         head.note_first_token();
         let name = Named { provider: head.provider.clone(), model: head.model.clone() };
-        Ok(Self { head, body: Body::Stream(Chunks::new(before, chunks, name)) })
+        Ok(Self { head, body: Body::Stream(Box::new(Chunks::new(before, chunks, name))) })
     }
 
     /// Whether the body is a stream.
@@ -231,8 +236,15 @@ impl Reply {
 
     /// Calls `hook` once at the end of the answer: complete, failed, or dropped by the caller.
     ///
-    /// A whole answer has already ended: the hook is called at once. Of a stream it is called when the last chunk
-    /// or the error has been handed out, or when the stream is dropped before.
+    /// A whole answer has already ended: the hook is called at once. Of a stream it is called
+    /// - with [`Outcome::Complete`] when the caller has met the end, or drops the stream after every choice had its
+    ///   finish reason;
+    /// - with [`Outcome::Failed`] just before an error is handed out;
+    /// - with [`Outcome::Dropped`] when the stream is dropped before that, read or not.
+    ///
+    /// Hooks are called in the order of their registration: the innermost layer settles first. The upstream request
+    /// is already closed then. A hook runs inside `poll_next` or `drop`, so it must not block; what has to wait goes
+    /// to a channel or a task. A hook that panics keeps no other hook from being called.
     #[must_use = "the hook hangs on the reply that is returned"]
     pub fn on_end(self, hook: impl FnOnce(&End) + Send + 'static) -> Self {
         self.on_end_keeping(Keep::Nothing, hook)
@@ -251,7 +263,7 @@ impl Reply {
     /// Puts the stream through `map`; a whole answer stays as it is.
     ///
     /// Hooks registered so far observe what comes out of the stream as it was; hooks registered later observe what
-    /// `map` makes of it.
+    /// `map` makes of it. A `map` that ends the answer early must give it a finish reason and drop the rest.
     #[must_use]
     pub fn map_stream<S>(mut self, map: impl FnOnce(Chunks) -> S) -> Self
     where
@@ -259,7 +271,7 @@ impl Reply {
     {
         if let Body::Stream(chunks) = self.body {
             let name = chunks.name.clone();
-            self.body = Body::Stream(Chunks::new(Vec::new(), Box::pin(map(chunks)), name));
+            self.body = Body::Stream(Box::new(Chunks::new(Vec::new(), Box::pin(map(*chunks)), name)));
         }
         self
     }
@@ -267,7 +279,7 @@ impl Reply {
     /// The answer as a stream; a whole one is replayed as chunks.
     pub fn into_stream(self) -> Chunks {
         match self.body {
-            Body::Stream(chunks) => chunks,
+            Body::Stream(chunks) => *chunks,
             Body::Whole(answer) => {
                 let name = Named { provider: self.head.provider, model: self.head.model };
                 let events = replay(answer.into_inner()).into_iter().map(Wire::from).collect();
@@ -290,7 +302,9 @@ impl Reply {
             match std::future::poll_fn(|task| Pin::new(&mut chunks).poll_next(task)).await {
                 None => return Ok(whole.finish().into()),
                 Some(Ok(chunk)) => whole.push(&chunk),
-                Some(Err(error)) if error.partial().is_none() => return Err(error.with_partial(whole.finish())),
+                Some(Err(error)) if error.partial().is_none() => {
+                    return Err(error.with_partial(whole.finish()));
+                }
                 Some(Err(error)) => return Err(error),
             }
         }
@@ -311,17 +325,21 @@ impl fmt::Debug for Reply {
 
 /// The chunks of a streamed answer.
 ///
-/// It never ends quietly before its end: if the provider's stream stops without a finish reason for each choice,
-/// the last item is an [`ErrorKind::MalformedResponse`]. After an error there is nothing more.
+/// It never ends quietly before its end: if the provider's stream stops without a finish reason for each choice that
+/// began, the last item is an [`ErrorKind::MalformedResponse`]. Once each has one, the answer is complete: a
+/// connection that breaks after that ends the stream as if it had ended by itself. After an error or the end there is
+/// nothing more.
 ///
 /// # Cancellation
-/// Dropping it cancels the upstream request at once and fires the end hooks with [`Outcome::Dropped`].
+/// Dropping it cancels the upstream request at once and fires the end hooks.
 pub struct Chunks {
     /// Chunks that were read ahead of the caller, oldest first.
     before: std::vec::IntoIter<Wire<ChatChunk>>,
     inner: Option<BoxChunks>,
     watch: Watch,
     name: Named,
+    /// A whole answer in pieces: it cannot break off, whatever its finish reasons.
+    replayed: bool,
 }
 
 #[derive(Clone)]
@@ -332,11 +350,13 @@ struct Named {
 
 impl Chunks {
     fn new(before: Vec<Wire<ChatChunk>>, inner: BoxChunks, name: Named) -> Self {
-        Self { before: before.into_iter(), inner: Some(inner), watch: Watch::default(), name }
+        let before = before.into_iter();
+        Self { before, inner: Some(inner), watch: Watch::default(), name, replayed: false }
     }
 
     fn replayed(events: Vec<Wire<ChatChunk>>, name: Named) -> Self {
-        Self { before: events.into_iter(), inner: None, watch: Watch::default(), name }
+        let before = events.into_iter();
+        Self { before, inner: None, watch: Watch::default(), name, replayed: true }
     }
 
     /// The next chunk; `None` after the last.
@@ -344,27 +364,60 @@ impl Chunks {
         std::future::poll_fn(|task| Pin::new(&mut *self).poll_next(task)).await
     }
 
-    fn stop(&mut self, outcome: Outcome) {
-        // The stream goes first: a hook that panics must not keep the upstream request open.
-        self.inner = None;
+    fn stop(&mut self, outcome: Outcome, late_error: Option<Error>) {
         self.before = Vec::new().into_iter();
-        self.watch.end(outcome);
+        // The stream goes first, so that no hook keeps the upstream request open. It may be another `Chunks` whose
+        // hooks panic: ours are called all the same, and then the panic goes on.
+        let inner = self.inner.take();
+        let closed = catch_unwind(AssertUnwindSafe(|| drop(inner)));
+        let settled = self.watch.end(outcome, late_error);
+        if let Err(panicked) = closed.and(settled)
+            && !std::thread::panicking()
+        {
+            resume_unwind(panicked);
+        }
+    }
+
+    fn is_complete(&self) -> bool {
+        self.replayed || self.watch.is_complete()
     }
 
     fn end_of_inner(&mut self) -> Option<ChunkResult> {
         if self.watch.is_ended() {
             return None;
         }
-        if self.watch.is_complete() {
-            self.stop(Outcome::Complete);
+        if self.is_complete() {
+            self.stop(Outcome::Complete, None);
             return None;
         }
         let message = "the provider's answer broke off before its end; what arrived is not the whole answer";
         let error = Error::new(ErrorKind::MalformedResponse, message)
             .at(self.name.provider.clone(), self.name.model.clone());
-        self.stop(Outcome::Failed(error.clone()));
+        self.stop(Outcome::Failed(error.clone()), None);
         Some(Err(error))
     }
+
+    fn error_of_inner(&mut self, error: Error) -> Option<ChunkResult> {
+        if self.is_complete() && is_of_the_way(error.kind()) {
+            self.stop(Outcome::Complete, Some(error));
+            return None;
+        }
+        self.stop(Outcome::Failed(error.clone()), None);
+        Some(Err(error))
+    }
+}
+
+/// Whether an error is about the way that an answer took, and not about the answer: when all of the answer is there
+/// it changes nothing. A filter's or a guard's verdict after the last word does.
+fn is_of_the_way(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::Network
+            | ErrorKind::Timeout(_)
+            | ErrorKind::Overloaded
+            | ErrorKind::ServerError
+            | ErrorKind::MalformedResponse
+    )
 }
 
 impl Stream for Chunks {
@@ -384,10 +437,7 @@ impl Stream for Chunks {
                 this.watch.see(&chunk);
                 Some(Ok(chunk))
             }
-            Some(Err(error)) => {
-                this.stop(Outcome::Failed(error.clone()));
-                Some(Err(error))
-            }
+            Some(Err(error)) => this.error_of_inner(error),
             None => this.end_of_inner(),
         })
     }
@@ -395,7 +445,8 @@ impl Stream for Chunks {
 
 impl Drop for Chunks {
     fn drop(&mut self) {
-        self.stop(Outcome::Dropped);
+        let outcome = if self.is_complete() { Outcome::Complete } else { Outcome::Dropped };
+        self.stop(outcome, None);
     }
 }
 
@@ -405,7 +456,15 @@ impl fmt::Debug for Chunks {
     }
 }
 
+/// Far above the empty events that a provider sends while its model thinks.
+const MOST_BEFORE_CONTENT: usize = 10_000;
+
 fn ended_early(head: &ReplyHead) -> Error {
     Error::new(ErrorKind::MalformedResponse, "the provider's stream ended without an answer")
         .at(head.provider.clone(), head.model.clone())
+}
+
+fn never_begins(head: &ReplyHead) -> Error {
+    let message = format!("the provider's stream has no content in its first {MOST_BEFORE_CONTENT} events");
+    Error::new(ErrorKind::MalformedResponse, message).at(head.provider.clone(), head.model.clone())
 }

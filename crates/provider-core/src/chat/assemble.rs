@@ -1,22 +1,33 @@
 //! From pieces to the whole, and back.
 
-use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize as _;
+use serde_json::{Map, Value};
 
 use super::{
-    Answer, ChatChunk, ChatResponse, Choice, ChunkChoice, Content, Delta, FunctionCall, FunctionDelta, Message,
-    Role, ThinkingBlock, ToolCall, ToolCallDelta,
+    Answer, ChatChunk, ChatResponse, Choice, ChunkChoice, Content, Delta, FunctionCall, FunctionDelta,
+    Message, Part, Role, ThinkingBlock, ToolCall, ToolCallDelta,
 };
 use crate::lossless::Extra;
 
 /// Puts a whole answer together from its chunks.
 ///
 /// Texts and arguments are joined, tool calls and thinking blocks by their index, citations and token probabilities
-/// appended; of everything else (usage, finish reason, unknown members) the last word counts.
+/// appended; of everything else (usage, finish reason, unknown members) the last word counts, and null is no word.
 #[derive(Debug, Clone, Default)]
 pub struct Assembler {
     answer: Option<ChatResponse>,
-    /// The tool-call index that the stream gave to each call, per choice: they may have gaps.
-    tool_indices: Vec<(u32, Vec<u32>)>,
+    /// Where each choice of the stream stands in the answer.
+    choices: BTreeMap<u32, Place>,
+}
+
+/// Where the pieces of one choice go: a stream's indices may have gaps.
+#[derive(Debug, Clone, Default)]
+struct Place {
+    choice: usize,
+    tool_calls: BTreeMap<u32, usize>,
+    thinking_blocks: BTreeMap<u32, usize>,
 }
 
 impl Assembler {
@@ -36,7 +47,11 @@ impl Assembler {
         }
         merge_extra(&mut answer.extra, &chunk.extra);
         for piece in &chunk.choices {
-            push_choice(answer, &mut self.tool_indices, piece);
+            let place = self.choices.entry(piece.index).or_insert_with(|| {
+                answer.choices.push(Choice::new(piece.index, Message::empty(Role::Assistant), None));
+                Place { choice: answer.choices.len() - 1, ..Place::default() }
+            });
+            push_choice(&mut answer.choices[place.choice], place, piece);
         }
     }
 
@@ -52,50 +67,42 @@ impl Assembler {
         for choice in &mut answer.choices {
             // The index orders pieces of a stream; in a whole answer the list does.
             choice.message.thinking_blocks.iter_mut().for_each(|block| block.index = None);
+            take_back(&mut choice.message);
         }
         answer
     }
 }
 
-fn push_choice(answer: &mut ChatResponse, tool_indices: &mut Vec<(u32, Vec<u32>)>, piece: &ChunkChoice) {
-    let at = answer.choices.iter().position(|choice| choice.index == piece.index).unwrap_or_else(|| {
-        answer.choices.push(Choice::new(piece.index, Message::empty(Role::Assistant), None));
-        answer.choices.len() - 1
-    });
-    let choice = &mut answer.choices[at];
-    if piece.finish_reason.is_some() {
+fn push_choice(choice: &mut Choice, place: &mut Place, piece: &ChunkChoice) {
+    if piece.finished().is_some() {
         choice.finish_reason.clone_from(&piece.finish_reason);
     }
     merge_extra(&mut choice.extra, &piece.extra);
     if let Some(logprobs) = &piece.logprobs {
         merge_logprobs(choice.logprobs.get_or_insert(Value::Null), logprobs);
     }
-    let position = tool_indices.iter().position(|(index, _)| *index == piece.index).unwrap_or_else(|| {
-        tool_indices.push((piece.index, Vec::new()));
-        tool_indices.len() - 1
-    });
-    push_delta(&mut choice.message, &mut tool_indices[position].1, &piece.delta);
+    push_delta(&mut choice.message, place, &piece.delta);
 }
 
-fn push_delta(message: &mut Answer, tool_indices: &mut Vec<u32>, delta: &Delta) {
+fn push_delta(message: &mut Answer, place: &mut Place, delta: &Delta) {
     if let Some(role) = &delta.role {
         message.role = role.clone();
     }
     if let Some(text) = &delta.content {
         match message.content.get_or_insert_with(|| Content::Text(String::new())) {
             Content::Text(whole) => whole.push_str(text),
-            Content::Parts(parts) => parts.push(super::Part::text(text)),
+            Content::Parts(parts) => parts.push(Part::text(text)),
         }
     }
     append(&mut message.refusal, delta.refusal.as_deref());
     append(&mut message.reasoning_content, delta.reasoning_content.as_deref());
     message.annotations.extend(delta.annotations.iter().cloned());
-    merge_extra(&mut message.extra, &delta.extra);
+    merge_delta_extra(&mut message.extra, &delta.extra);
     for piece in &delta.thinking_blocks {
-        push_thinking(&mut message.thinking_blocks, piece);
+        push_thinking(&mut message.thinking_blocks, &mut place.thinking_blocks, piece);
     }
     for piece in &delta.tool_calls {
-        push_tool_call(&mut message.tool_calls, tool_indices, piece);
+        push_tool_call(&mut message.tool_calls, &mut place.tool_calls, piece);
     }
 }
 
@@ -105,23 +112,30 @@ fn append(whole: &mut Option<String>, piece: Option<&str>) {
     }
 }
 
-fn push_thinking(blocks: &mut Vec<ThinkingBlock>, piece: &ThinkingBlock) {
-    let same = |block: &&mut ThinkingBlock| piece.index.is_some() && block.index == piece.index;
-    match blocks.iter_mut().find(same) {
-        Some(block) => {
+fn push_thinking(blocks: &mut Vec<ThinkingBlock>, places: &mut BTreeMap<u32, usize>, piece: &ThinkingBlock) {
+    match piece.index.and_then(|index| places.get(&index)) {
+        Some(at) => {
+            let block = &mut blocks[*at];
             append(&mut block.thinking, piece.thinking.as_deref());
             append(&mut block.signature, piece.signature.as_deref());
             append(&mut block.data, piece.data.as_deref());
             merge_extra(&mut block.extra, &piece.extra);
         }
-        None => blocks.push(piece.clone()),
+        None => {
+            places.extend(piece.index.map(|index| (index, blocks.len())));
+            blocks.push(piece.clone());
+        }
     }
 }
 
-fn push_tool_call(calls: &mut Vec<ToolCall>, indices: &mut Vec<u32>, piece: &ToolCallDelta) {
-    let at = indices.iter().position(|index| *index == piece.index).unwrap_or_else(|| {
-        indices.push(piece.index);
-        calls.push(ToolCall { id: String::new(), kind: "function".into(), function: None, extra: Extra::default() });
+fn push_tool_call(calls: &mut Vec<ToolCall>, places: &mut BTreeMap<u32, usize>, piece: &ToolCallDelta) {
+    let at = *places.entry(piece.index).or_insert_with(|| {
+        calls.push(ToolCall {
+            id: String::new(),
+            kind: "function".into(),
+            function: None,
+            extra: Extra::default(),
+        });
         calls.len() - 1
     });
     let call = &mut calls[at];
@@ -154,12 +168,48 @@ fn push_tool_call(calls: &mut Vec<ToolCall>, indices: &mut Vec<u32>, piece: &Too
 
 fn merge_extra(whole: &mut Extra, piece: &Extra) {
     for (name, value) in piece.iter() {
-        // Reasoning under the name that some providers give it is a text in pieces, like `content`.
-        if let (Some(Value::String(old)), Value::String(new), "reasoning") = (whole.get(name), value, name.as_str()) {
-            let joined = format!("{old}{new}");
-            whole.insert(name.clone(), joined);
-        } else {
-            whole.insert(name.clone(), value.clone());
+        match whole.get_mut(name) {
+            // Many providers repeat the same members (`system_fingerprint`) in each chunk.
+            Some(old) if value.is_null() || old == value => {}
+            Some(old) => old.clone_from(value),
+            None => {
+                whole.insert(name.clone(), value.clone());
+            }
+        }
+    }
+}
+
+/// As [`merge_extra`], but what is known to come in pieces is joined: reasoning under the names that some providers
+/// give it, spoken answers, and calls in the form that OpenAI had before tools.
+fn merge_delta_extra(whole: &mut Extra, piece: &Extra) {
+    for (name, new) in piece.iter() {
+        match (name.as_str(), whole.get_mut(name), new) {
+            (_, None, _) => {
+                whole.insert(name.clone(), new.clone());
+            }
+            (_, Some(_), Value::Null) => {}
+            ("reasoning", Some(Value::String(old)), Value::String(new)) => old.push_str(new),
+            ("reasoning_details" | "images", Some(Value::Array(old)), Value::Array(new)) => {
+                old.extend(new.iter().cloned());
+            }
+            ("audio" | "function_call", Some(Value::Object(old)), Value::Object(new)) => {
+                join_members(old, new, &["data", "transcript", "arguments"]);
+            }
+            (_, Some(old), new) => old.clone_from(new),
+        }
+    }
+}
+
+fn join_members(whole: &mut Map<String, Value>, piece: &Map<String, Value>, joined: &[&str]) {
+    for (name, new) in piece {
+        match (whole.get_mut(name), new) {
+            (Some(Value::String(old)), Value::String(new)) if joined.contains(&name.as_str()) => {
+                old.push_str(new)
+            }
+            (Some(_), Value::Null) => {}
+            _ => {
+                whole.insert(name.clone(), new.clone());
+            }
         }
     }
 }
@@ -184,8 +234,12 @@ fn merge_logprobs(whole: &mut Value, piece: &Value) {
 }
 
 /// The chunks that a stream of this answer could have had: per choice the role, the message, its end; then the usage.
+///
+/// An [`Assembler`] makes the same answer of them. Content in parts, which a chunk has no place for, is in `content`
+/// as far as it is text and whole in the unknown member `content_parts`.
 pub fn replay(answer: ChatResponse) -> Vec<ChatChunk> {
-    let ChatResponse { id, object: _, created, model, choices, usage, extra } = answer;
+    let ChatResponse { id, object: _, created, model, mut choices, usage, extra } = answer;
+    number_apart(&mut choices);
     let chunk = |choices: Vec<ChunkChoice>| ChatChunk {
         created,
         choices,
@@ -205,7 +259,7 @@ pub fn replay(answer: ChatResponse) -> Vec<ChatChunk> {
         chunks.push(chunk(vec![piece]));
         chunks.push(chunk(vec![end]));
     }
-    if usage.is_some() {
+    if usage.is_some() || chunks.is_empty() {
         let mut last = chunk(Vec::new());
         last.usage = usage;
         chunks.push(last);
@@ -213,9 +267,30 @@ pub fn replay(answer: ChatResponse) -> Vec<ChatChunk> {
     chunks
 }
 
+/// Some servers give all choices the number 0; in a stream they would run into one.
+fn number_apart(choices: &mut [Choice]) {
+    let distinct: BTreeSet<u32> = choices.iter().map(|choice| choice.index).collect();
+    if distinct.len() < choices.len() {
+        choices.iter_mut().zip(0..).for_each(|(choice, index)| choice.index = index);
+    }
+}
+
+const PARTS: &str = "content_parts";
+
 fn whole_delta(message: Message) -> Delta {
-    let text = message.content.as_ref().map(|content| content.text().into_owned());
-    let tool_calls = message.tool_calls.into_iter().zip(0..).map(|(call, index)| ToolCallDelta {
+    let Message { role, content, name, tool_calls, tool_call_id, refusal, annotations, .. } = message;
+    let mut extra = message.extra;
+    for (member, value) in [("name", name), ("tool_call_id", tool_call_id)] {
+        if let Some(value) = value {
+            extra.insert(member, value);
+        }
+    }
+    let text = content.as_ref().map(|content| content.text().into_owned());
+    if let Some(Content::Parts(parts)) = content {
+        // Parts are plain data: they always print.
+        extra.insert(PARTS, serde_json::to_value(parts).unwrap_or_default());
+    }
+    let tool_calls = tool_calls.into_iter().zip(0..).map(|(call, index)| ToolCallDelta {
         index,
         id: Some(call.id),
         kind: Some(call.kind),
@@ -226,19 +301,33 @@ fn whole_delta(message: Message) -> Delta {
         }),
         extra: call.extra,
     });
+    let thinking_blocks = message.thinking_blocks.into_iter().zip(0..);
     Delta {
-        role: Some(message.role),
+        role: Some(role),
         content: text,
-        refusal: message.refusal,
+        refusal,
         tool_calls: tool_calls.collect(),
-        annotations: message.annotations,
+        annotations,
         reasoning_content: message.reasoning_content,
-        thinking_blocks: message
-            .thinking_blocks
-            .into_iter()
-            .zip(0..)
+        thinking_blocks: thinking_blocks
             .map(|(block, index)| ThinkingBlock { index: Some(index), ..block })
             .collect(),
-        extra: message.extra,
+        extra,
+    }
+}
+
+/// Puts back what [`whole_delta`] had to put elsewhere.
+fn take_back(message: &mut Message) {
+    let parts = message.extra.get(PARTS).and_then(|parts| Vec::deserialize(parts).ok());
+    if let Some(parts) = parts {
+        message.content = Some(Content::Parts(parts));
+        message.extra.remove(PARTS);
+    }
+    for (name, field) in [("name", &mut message.name), ("tool_call_id", &mut message.tool_call_id)] {
+        if let Some(Value::String(_)) = message.extra.get(name)
+            && let Some(Value::String(text)) = message.extra.remove(name)
+        {
+            *field = Some(text);
+        }
     }
 }

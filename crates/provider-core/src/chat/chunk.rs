@@ -14,7 +14,7 @@ lossless! {
         /// `chat.completion.chunk`.
         zero object: String,
         /// When the answer was begun, seconds since 1970.
-        zero created: u64,
+        count created: u64,
         /// The model that answers.
         zero model: String,
         /// What is new; may be empty at any time, and is in the chunk with the usage.
@@ -94,13 +94,19 @@ impl ChatChunk {
     /// The same chunk with one more piece of answer 0.
     #[must_use]
     pub fn with_delta(mut self, delta: Delta, finish_reason: Option<FinishReason>) -> Self {
-        self.choices.push(ChunkChoice { index: 0, delta, finish_reason, logprobs: None, extra: Extra::default() });
+        self.choices.push(ChunkChoice {
+            index: 0,
+            delta,
+            finish_reason,
+            logprobs: None,
+            extra: Extra::default(),
+        });
         self
     }
 
     /// Whether the caller gets something of the answer with it: text, reasoning, a refusal, a tool call, or the end.
     pub fn has_content(&self) -> bool {
-        self.choices.iter().any(|choice| choice.finish_reason.is_some() || choice.delta.has_content())
+        self.choices.iter().any(|choice| choice.finished().is_some() || choice.delta.has_content())
     }
 
     /// The new text of answer 0.
@@ -114,6 +120,16 @@ impl ChatChunk {
         self.usage.as_ref().map(TokenUsage::to_usage)
     }
 }
+
+impl ChunkChoice {
+    /// Why the model stopped, if this piece says so. An empty reason, which some servers put into each piece, is none.
+    pub fn finished(&self) -> Option<&FinishReason> {
+        self.finish_reason.as_ref().filter(|reason| !reason.as_str().is_empty())
+    }
+}
+
+/// Members in which providers send content under names that the contract has no field for.
+const OTHER_CONTENT: [&str; 5] = ["reasoning", "reasoning_details", "audio", "images", "function_call"];
 
 impl Delta {
     /// New text.
@@ -130,5 +146,17 @@ impl Delta {
             || !self.tool_calls.is_empty()
             || !self.thinking_blocks.is_empty()
             || !self.annotations.is_empty()
+            || (!self.extra.is_empty()
+                && OTHER_CONTENT.iter().any(|name| self.extra.get(name).is_some_and(holds_something)))
+    }
+}
+
+fn holds_something(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::String(text) => !text.is_empty(),
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(members) => !members.is_empty(),
+        Value::Bool(_) | Value::Number(_) => true,
     }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::value::SeqAccessDeserializer;
-use serde::de::{Error as _, SeqAccess, Visitor};
+use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
@@ -254,8 +254,9 @@ fn is_text(members: &Map<String, Value>, name: &str) -> bool {
     members.get(name).is_some_and(Value::is_string)
 }
 
+/// Null counts as absent, and stays where it is.
 fn is_text_or_absent(members: &Map<String, Value>, name: &str) -> bool {
-    members.get(name).is_none_or(Value::is_string)
+    members.get(name).is_none_or(|value| value.is_string() || value.is_null())
 }
 
 fn text_part(members: &mut Map<String, Value>) -> Option<Part> {
@@ -277,8 +278,9 @@ fn image_part(members: &mut Map<String, Value>) -> Option<Part> {
         let image_url = ImageUrl { url, ..ImageUrl::default() };
         return Some(Part::Image(ImagePart { image_url, extra: std::mem::take(members).into() }));
     }
-    let mut inner =
-        take_object(members, "image_url", |inner| is_text(inner, "url") && is_text_or_absent(inner, "detail"))?;
+    let mut inner = take_object(members, "image_url", |inner| {
+        is_text(inner, "url") && is_text_or_absent(inner, "detail")
+    })?;
     let url = take_text(&mut inner, "url").unwrap_or_default();
     let detail = take_text(&mut inner, "detail");
     let image_url = ImageUrl { url, detail, extra: inner.into() };
@@ -382,7 +384,7 @@ impl<'de> Deserialize<'de> for Content {
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Content, A::Error> {
-                Vec::deserialize(SeqAccessDeserializer::new(seq)).map(Content::Parts).map_err(A::Error::custom)
+                Vec::deserialize(SeqAccessDeserializer::new(seq)).map(Content::Parts)
             }
         }
         deserializer.deserialize_any(TextOrParts)

@@ -1,12 +1,13 @@
 //! One turn of a conversation.
 
 use std::borrow::Cow;
+use std::marker::PhantomData;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use super::{Content, ToolCall};
-use crate::lossless::{Extra, lossless};
+use crate::lossless::{Extra, Word, lossless};
 
 /// Who speaks.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -66,7 +67,7 @@ impl Serialize for Role {
 
 impl<'de> Deserialize<'de> for Role {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Cow::<str>::deserialize(deserializer).map(|role| Role::from(&*role))
+        deserializer.deserialize_str(Word(PhantomData))
     }
 }
 

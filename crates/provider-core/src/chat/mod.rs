@@ -15,5 +15,7 @@ pub use self::chunk::{ChatChunk, ChunkChoice, Delta, FunctionDelta, ToolCallDelt
 pub use self::content::{AudioPart, Content, FilePart, ImagePart, ImageUrl, Part, RefusalPart, TextPart};
 pub use self::message::{Message, Role, ThinkingBlock};
 pub use self::request::{ChatRequest, JsonSchema, ResponseFormat, Stop, StreamOptions};
-pub use self::response::{Answer, ChatResponse, Choice, CompletionDetails, FinishReason, PromptDetails, TokenUsage};
+pub use self::response::{
+    Answer, ChatResponse, Choice, CompletionDetails, FinishReason, PromptDetails, TokenUsage,
+};
 pub use self::tool::{FunctionCall, FunctionDef, Tool, ToolCall, ToolChoice};

@@ -1,13 +1,14 @@
 //! What a model answers, whole.
 
 use std::borrow::Cow;
+use std::marker::PhantomData;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use super::Message;
 use crate::Usage;
-use crate::lossless::{Extra, lossless};
+use crate::lossless::{Extra, Word, lossless};
 
 lossless! {
     /// A whole answer.
@@ -17,7 +18,7 @@ lossless! {
         /// `chat.completion`.
         zero object: String,
         /// When it was made, seconds since 1970.
-        zero created: u64,
+        count created: u64,
         /// The model that answered, as the provider names it.
         zero model: String,
         /// The answers; one unless `n` asked for more.
@@ -41,11 +42,11 @@ lossless! {
     /// Tokens used, in OpenAI's shape; [`TokenUsage::to_usage`] gives the neutral form.
     pub struct TokenUsage {
         /// All input tokens.
-        zero prompt_tokens: u64,
+        count prompt_tokens: u64,
         /// All output tokens, reasoning included.
-        zero completion_tokens: u64,
+        count completion_tokens: u64,
         /// Both together.
-        zero total_tokens: u64,
+        count total_tokens: u64,
         /// Parts of the input.
         may prompt_tokens_details: PromptDetails,
         /// Parts of the output.
@@ -164,7 +165,7 @@ impl Serialize for FinishReason {
 
 impl<'de> Deserialize<'de> for FinishReason {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Cow::<str>::deserialize(deserializer).map(|reason| Self::from(&*reason))
+        deserializer.deserialize_str(Word(PhantomData))
     }
 }
 
@@ -229,7 +230,7 @@ impl TokenUsage {
 impl From<Usage> for TokenUsage {
     fn from(usage: Usage) -> Self {
         let some = |tokens: u64| (tokens > 0).then_some(tokens);
-        let prompt = (usage.cache_read + usage.cache_write > 0).then(|| PromptDetails {
+        let prompt = (usage.cache_read > 0 || usage.cache_write > 0).then(|| PromptDetails {
             cached_tokens: Some(usage.cache_read),
             cache_write_tokens: some(usage.cache_write),
             cache_write_1h_tokens: some(usage.cache_write_long),
