@@ -66,8 +66,7 @@ impl Process {
 impl Drop for Process {
     /// SIGTERM lets nginx's master take its worker along; SIGKILL would leave the worker behind.
     fn drop(&mut self) {
-        let pid = self.child.id().to_string();
-        let _ = Command::new("kill").args(["-TERM", &pid]).status();
+        let _ = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.child.id())]).status();
         for _ in 0..200 {
             if self.child.try_wait().is_ok_and(|status| status.is_some()) {
                 return;

@@ -5,6 +5,7 @@ mod figures;
 
 use crate::metadata::Metadata;
 use crate::steps::Steps;
+use crate::tools;
 use anyhow::{Context, Result};
 use figures::Figure;
 use std::path::{Path, PathBuf};
@@ -92,10 +93,8 @@ fn run_load(sh: &Shell, metadata: &Metadata, options: &Options) -> Result<Vec<Fi
 }
 
 fn build_gateway(sh: &Shell, metadata: &Metadata) -> Result<PathBuf> {
-    let package = metadata.package("mainstay-gateway").context("the workspace has no mainstay-gateway")?;
-    let name = &package.target_of_kind("bin").context("mainstay-gateway has no binary")?.name;
     cmd!(sh, "cargo build --quiet --release --package mainstay-gateway").run()?;
-    Ok(metadata.target_directory.join("release").join(name))
+    Ok(metadata.target_directory.join("release").join(tools::binary_name(metadata, "mainstay-gateway")?))
 }
 
 /// The yardstick of the load runs. Installed without being started: the runs start their own.

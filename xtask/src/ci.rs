@@ -4,7 +4,9 @@ use crate::features::{self, Check};
 use crate::house;
 use crate::metadata::Metadata;
 use crate::steps::Steps;
+use crate::tools;
 use anyhow::{Result, bail};
+use std::path::Path;
 use xshell::{Shell, cmd};
 
 #[derive(clap::Args)]
@@ -31,6 +33,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     steps.run("docs", || docs(&sh));
     steps.run("features", || each_feature_alone(&sh, &metadata));
     steps.run("publish dry run", || publish_dry_run(&sh, options.verify_packages));
+    match metadata.shared("fixtures") {
+        Some(folder) => steps.run("conformance", || conformance(&sh, &metadata, &folder)),
+        None => steps
+            .skip("conformance", "no recorded exchanges at ../shared/fixtures or $MAINSTAY_SHARED/fixtures"),
+    }
     steps.finish()
 }
 
@@ -76,4 +83,12 @@ fn publish_dry_run(sh: &Shell, verify: bool) -> Result<()> {
     let allow_dirty = dirty.then_some("--allow-dirty");
     let no_verify = (!verify).then_some("--no-verify");
     Ok(cmd!(sh, "cargo publish --quiet --workspace --dry-run {allow_dirty...} {no_verify...}").run()?)
+}
+
+/// Recorded exchanges through the adapters, and through the whole gateway.
+fn conformance(sh: &Shell, metadata: &Metadata, folder: &Path) -> Result<()> {
+    tools::build_all(sh)?;
+    let (xtask, gateway) = (tools::built(metadata, "xtask")?, tools::built(metadata, "mainstay-gateway")?);
+    cmd!(sh, "{xtask} conformance {folder}").run()?;
+    Ok(cmd!(sh, "{xtask} conformance {folder} --through-gateway {gateway}").run()?)
 }

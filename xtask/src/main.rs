@@ -11,9 +11,13 @@
 
 mod bench;
 mod ci;
+#[cfg(feature = "conformance")]
+mod conformance;
 mod features;
 mod house;
 mod metadata;
+#[cfg(not(feature = "conformance"))]
+mod relaunch;
 mod release_check;
 mod sdk;
 mod steps;
@@ -21,6 +25,8 @@ mod test;
 mod tools;
 
 use clap::{Parser, Subcommand};
+#[cfg(not(feature = "conformance"))]
+use relaunch as conformance;
 use std::process::ExitCode;
 
 #[derive(Parser)]
@@ -42,6 +48,8 @@ enum Command {
     Bench(bench::Options),
     /// The rules of the house: who may depend on whom, what every published crate carries.
     House(house::Options),
+    /// Recorded exchanges with real providers, replayed through the adapters.
+    Conformance(conformance::Options),
 }
 
 fn main() -> ExitCode {
@@ -51,6 +59,7 @@ fn main() -> ExitCode {
         Command::ReleaseCheck(options) => release_check::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::House(options) => house::run(&options),
+        Command::Conformance(options) => conformance::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -12,9 +12,9 @@ use crate::tools;
 use anyhow::{Context, Result, bail};
 use gateway::Gateway;
 use packages::{Node, Python};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-use xshell::{Shell, cmd};
+use xshell::Shell;
 
 pub(crate) fn run(sh: &Shell, metadata: &Metadata) -> Result<()> {
     tools::PYTHON.require()?;
@@ -23,7 +23,8 @@ pub(crate) fn run(sh: &Shell, metadata: &Metadata) -> Result<()> {
     let home = metadata.target_directory.join("sdk");
     let python = Python::prepare(sh, &scripts, &home)?;
     let node = Node::prepare(sh, &scripts, &home)?;
-    let gateway = Gateway::start(&build_gateway(sh, metadata)?)?;
+    tools::build_all(sh)?;
+    let gateway = Gateway::start(&tools::built(metadata, "mainstay-gateway")?)?;
 
     let sessions = [
         ("openai (Python)", python.script("openai_session.py")),
@@ -44,14 +45,6 @@ pub(crate) fn run(sh: &Shell, metadata: &Metadata) -> Result<()> {
         bail!("sessions failed: {}", failed.join(", "));
     }
     Ok(())
-}
-
-/// Built with what the tests were built with, so that nothing is compiled twice.
-fn build_gateway(sh: &Shell, metadata: &Metadata) -> Result<PathBuf> {
-    let package = metadata.package("mainstay-gateway").context("the workspace has no mainstay-gateway")?;
-    let name = &package.target_of_kind("bin").context("mainstay-gateway has no binary")?.name;
-    cmd!(sh, "cargo build --quiet --workspace --all-features --bins --tests").run()?;
-    Ok(metadata.target_directory.join("debug").join(name))
 }
 
 /// One script is one session; it prints a line per promise and fails with the first that is not kept.

@@ -1,7 +1,10 @@
 //! Programs that a chore needs: is it here, and what installs it?
 
-use anyhow::{Result, bail};
+use crate::metadata::Metadata;
+use anyhow::{Context, Result, bail};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use xshell::{Shell, cmd};
 
 /// A program outside the workspace.
 pub(crate) struct Tool {
@@ -62,6 +65,21 @@ impl Tool {
         }
         Ok(())
     }
+}
+
+/// Builds the binaries exactly as the tests are built, with every feature, so that nothing is compiled twice.
+pub(crate) fn build_all(sh: &Shell) -> Result<()> {
+    Ok(cmd!(sh, "cargo build --quiet --workspace --all-features --bins --tests").run()?)
+}
+
+/// The binary of a package after [`build_all`].
+pub(crate) fn built(metadata: &Metadata, package: &str) -> Result<PathBuf> {
+    Ok(metadata.target_directory.join("debug").join(binary_name(metadata, package)?))
+}
+
+pub(crate) fn binary_name<'a>(metadata: &'a Metadata, package: &str) -> Result<&'a str> {
+    let binary = metadata.package(package).and_then(|package| package.target_of_kind("bin"));
+    Ok(&binary.with_context(|| format!("the workspace has no package {package} with a binary"))?.name)
 }
 
 #[cfg(test)]

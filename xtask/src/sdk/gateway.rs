@@ -43,9 +43,9 @@ impl Gateway {
 
     /// Asks it to end, as an init system does, and gives its log. It must leave by itself and with success.
     pub(super) fn stop(mut self) -> Result<String> {
-        let pid = self.process.id().to_string();
-        let told = Command::new("kill").args(["-TERM", &pid]).status().context("kill did not start")?;
-        ensure!(told.success(), "kill -TERM {pid}: {told}");
+        let kill = format!("kill -TERM {}", self.process.id());
+        let told = Command::new("sh").args(["-c", &kill]).status().context("sh did not start")?;
+        ensure!(told.success(), "{kill}: {told}");
         let deadline = Instant::now() + GONE_WITHIN;
         while Instant::now() < deadline {
             if let Some(status) = self.process.try_wait()? {
