@@ -1,7 +1,8 @@
 //! Drives one streamed answer: reads, cuts into frames, translates into chunks.
 
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_core::Stream;
@@ -12,7 +13,8 @@ use crate::framing::{Frame, FramingError, Frames};
 
 /// The chunks of one streamed answer. Events are handed out as they arrive; nothing is batched or delayed.
 pub(crate) struct Driver<R> {
-    reads: Pin<Box<R>>,
+    /// `None` when there is nothing more to read.
+    reads: Option<Pin<Box<R>>>,
     frames: Frames,
     dialect: Box<dyn ReadStream>,
     ready: Chunks,
@@ -36,7 +38,7 @@ where
         name: impl Fn(Error) -> Error + Send + 'static,
     ) -> Self {
         Self {
-            reads: Box::pin(reads),
+            reads: Some(Box::pin(reads)),
             frames,
             dialect,
             ready: Chunks::new(),
@@ -51,7 +53,12 @@ where
         let flow = frame.map_err(Error::from).and_then(|frame| self.dialect.read(frame, &mut self.ready));
         match flow {
             Ok(Flow::More) => {}
-            Ok(Flow::Done) => self.ended = Some(None),
+            Ok(Flow::Done) => {
+                self.ended = Some(None);
+                if let Some(reads) = self.reads.take() {
+                    drain(reads);
+                }
+            }
             Err(error) => self.ended = Some(Some(error)),
         }
     }
@@ -71,6 +78,31 @@ where
             chunk.created = self.created;
         }
         chunk
+    }
+}
+
+/// Reads what follows the last event (the end of the body, most often already there), so that the connection can be
+/// used again: dropping it unread would close it, and the next call would have to connect anew.
+fn drain<R>(mut reads: Pin<Box<R>>)
+where
+    R: Stream<Item = Result<Bytes, Error>> + Send + 'static,
+{
+    const LONGEST: Duration = Duration::from_millis(500);
+    const MOST: usize = 16 << 10;
+    let mut left = MOST;
+    let rest = std::future::poll_fn(move |task| {
+        while let Some(Ok(read)) = ready!(reads.as_mut().poll_next(task)) {
+            match left.checked_sub(read.len()) {
+                Some(rest) => left = rest,
+                None => break,
+            }
+        }
+        Poll::Ready(())
+    });
+    let mut rest = Box::pin(rest);
+    // The end is most often in the same read as the last event: then no task is needed.
+    if rest.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
+        tokio::spawn(tokio::time::timeout(LONGEST, rest));
     }
 }
 
@@ -97,10 +129,17 @@ where
                 this.read_frame(frame);
                 continue;
             }
-            match ready!(this.reads.as_mut().poll_next(task)) {
+            let next = match &mut this.reads {
+                Some(reads) => ready!(reads.as_mut().poll_next(task)),
+                None => None,
+            };
+            match next {
                 Some(Ok(read)) => this.frames.push(read),
                 Some(Err(error)) => this.ended = Some(Some(error)),
-                None => this.read_rest(),
+                None => {
+                    this.reads = None;
+                    this.read_rest();
+                }
             }
         }
     }
