@@ -97,7 +97,7 @@ impl From<Extra> for Map<String, Value> {
 ///
 /// Reading goes through `Deref`. The first change (`DerefMut`) forgets the bytes, so [`Wire::to_json`] is either
 /// the provider's own text, untouched, or the changed value printed anew.
-#[derive(Clone, PartialEq)]
+#[derive(Clone)]
 pub struct Wire<T> {
     value: T,
     raw: Option<bytes::Bytes>,
@@ -134,6 +134,13 @@ impl<T: serde::Serialize> Wire<T> {
 impl<T> From<T> for Wire<T> {
     fn from(value: T) -> Self {
         Self { value, raw: None }
+    }
+}
+
+/// Values are compared, not the bytes that they were read from.
+impl<T: PartialEq> PartialEq for Wire<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
     }
 }
 

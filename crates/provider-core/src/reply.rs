@@ -8,6 +8,7 @@ use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use futures_core::Stream;
+use futures_core::stream::FusedStream;
 use tokio::time::Instant;
 
 use crate::chat::{Assembler, ChatChunk, ChatResponse, replay};
@@ -360,6 +361,9 @@ impl Chunks {
     }
 
     /// The next chunk; `None` after the last.
+    ///
+    /// # Cancellation
+    /// Dropping the future loses nothing: the chunk comes with the next call.
     pub async fn next(&mut self) -> Option<ChunkResult> {
         std::future::poll_fn(|task| Pin::new(&mut *self).poll_next(task)).await
     }
@@ -440,6 +444,12 @@ impl Stream for Chunks {
             Some(Err(error)) => this.error_of_inner(error),
             None => this.end_of_inner(),
         })
+    }
+}
+
+impl FusedStream for Chunks {
+    fn is_terminated(&self) -> bool {
+        self.watch.is_ended()
     }
 }
 

@@ -100,6 +100,10 @@ fn members_of_the_wrong_type_are_errors_that_say_where() {
             r#"{"model": "m", "messages": [{"role": "user", "content": 7}]}"#,
             "a text or a list of content parts",
         ),
+        (
+            r#"{"model": "m", "messages": [{"role": "user", "content": ["x"]}]}"#,
+            "a content part, an object like",
+        ),
         (r#"{"model": "m", "messages": [], "stop": {}}"#, "a text or a list of texts"),
         (r#"{"model": "m", "messages": [], "tool_choice": 1}"#, "or an object that names a function"),
         (r#"{"model": "m", "messages": [], "response_format": "json"}"#, "an object like"),

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
+use futures_util::stream::FusedStream;
 use futures_util::{FutureExt, Stream, StreamExt, stream};
 use mainstay_provider_core::chat::{Assembler, ChunkChoice, Delta, Message};
 use mainstay_provider_core::test_kit::{Piece, Scripted, Step};
@@ -211,8 +212,10 @@ async fn a_stream_polled_after_its_end_stays_at_its_end() {
         Reply::stream(ReplyHead::new("p", "m"), restless).await.unwrap().on_end(ends.hook()).into_stream();
     chunks.next().await.unwrap().unwrap();
     for _ in 0..3 {
+        assert!(!chunks.is_terminated() || ends.seen() == 1);
         assert!(chunks.next().await.is_none());
     }
+    assert!(chunks.is_terminated());
     drop(chunks);
     assert_outcome(&ends.the_one(), "complete");
 }
