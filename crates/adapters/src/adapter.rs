@@ -149,7 +149,7 @@ impl Shared {
         if !chat.is_stream() || self.is_whole(&incoming) {
             let body = incoming.body(LARGEST_ANSWER).await?;
             let mut answer = self.dialect.decode_chat(body, model)?;
-            if answer.created == 0 && answer.raw().is_none() {
+            if answer.raw().is_none() && answer.created == 0 {
                 answer.created = unix_seconds();
             }
             return Ok(Reply::whole(head, answer));

@@ -74,7 +74,7 @@ where
 
     fn stamp(&self, mut chunk: Wire<mainstay_provider_core::ChatChunk>) -> Wire<mainstay_provider_core::ChatChunk> {
         // Only what a dialect made: a provider's own text is passed on untouched.
-        if chunk.created == 0 && chunk.raw().is_none() {
+        if chunk.raw().is_none() && chunk.created == 0 {
             chunk.created = self.created;
         }
         chunk

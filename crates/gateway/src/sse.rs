@@ -64,7 +64,7 @@ impl Body for Events {
 
 /// The adapters always ask for usage; a client that did not must not get a chunk without choices.
 fn is_unwanted(chunk: &Wire<ChatChunk>, wants_usage: bool) -> bool {
-    !wants_usage && chunk.choices.is_empty() && chunk.usage.is_some()
+    !wants_usage && chunk.as_plain().is_none() && chunk.choices.is_empty() && chunk.usage.is_some()
 }
 
 fn event(json: &[u8]) -> Bytes {

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::chat::{Assembler, ChatChunk, ChatResponse, FinishReason};
 use crate::error::Error;
-use crate::lossless::Wire;
+use crate::wire::Wire;
 use crate::usage::Usage;
 
 /// How an answer ended, with what was learned on the way. Given once to each hook of
@@ -138,6 +138,22 @@ impl Watch {
     }
 
     pub(crate) fn see(&mut self, chunk: &Wire<ChatChunk>) {
+        match chunk.as_plain() {
+            Some(plain) => {
+                self.choices.entry(plain.index).or_default();
+            }
+            None => self.see_all(chunk),
+        }
+        self.content_chunks += u64::from(chunk.has_content());
+        if let Some(kept) = &mut self.kept {
+            kept.answer.push(chunk);
+            if let Some(chunks) = &mut kept.chunks {
+                chunks.push(chunk.clone());
+            }
+        }
+    }
+
+    fn see_all(&mut self, chunk: &ChatChunk) {
         if chunk.usage.is_some() {
             self.usage = chunk.usage();
         }
@@ -150,13 +166,6 @@ impl Watch {
             }
             // A chunk after the end of its choice (Azure's late annotations) does not open it again.
             *self.choices.entry(choice.index).or_default() |= finished.is_some();
-        }
-        self.content_chunks += u64::from(chunk.has_content());
-        if let Some(kept) = &mut self.kept {
-            kept.answer.push(chunk);
-            if let Some(chunks) = &mut kept.chunks {
-                chunks.push(chunk.clone());
-            }
         }
     }
 

@@ -18,6 +18,7 @@ mod reply;
 pub mod test_kit;
 mod trace;
 mod usage;
+mod wire;
 
 pub use self::attempts::{Attempt, Attempts, Begun};
 pub use self::availability::{Availability, ReportAvailability};
@@ -28,10 +29,11 @@ pub use self::embed::{BoxEmbedder, EmbedCall, EmbedInput, EmbedReply, EmbedReque
 pub use self::end::{End, Keep, Outcome};
 pub use self::error::{BoxError, Error, ErrorKind, Remedy, Timer};
 pub use self::event::{Event, Events, Severity};
-pub use self::lossless::{Extra, Wire};
+pub use self::lossless::Extra;
 pub use self::model_id::ModelId;
 pub use self::provider::{BoxFuture, BoxProvider, Provider};
 pub use self::rate_limits::{RateLimit, RateLimits};
 pub use self::reply::{BoxChunks, CacheStatus, ChunkResult, Chunks, Level, Reply, ReplyHead};
 pub use self::trace::TraceParent;
 pub use self::usage::Usage;
+pub use self::wire::{OnWire, Wire};

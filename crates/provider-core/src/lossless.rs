@@ -5,7 +5,6 @@
 //! more time, and it cannot be combined with a quick path for the common case of no unknown members.
 
 use std::fmt;
-use std::ops::{Deref, DerefMut};
 
 use serde_json::map::Entry;
 use serde_json::{Map, Value};
@@ -90,78 +89,6 @@ impl From<Map<String, Value>> for Extra {
 impl From<Extra> for Map<String, Value> {
     fn from(extra: Extra) -> Self {
         extra.0.map(|members| *members).unwrap_or_default()
-    }
-}
-
-/// A value together with the bytes it was read from, for as long as nobody changes it.
-///
-/// Reading goes through `Deref`. The first change (`DerefMut`) forgets the bytes, so [`Wire::to_json`] is either
-/// the provider's own text, untouched, or the changed value printed anew.
-#[derive(Clone)]
-pub struct Wire<T> {
-    value: T,
-    raw: Option<bytes::Bytes>,
-}
-
-impl<T> Wire<T> {
-    /// A value that was read from `raw`, which must be its JSON form.
-    pub fn with_raw(value: T, raw: bytes::Bytes) -> Self {
-        Self { value, raw: Some(raw) }
-    }
-
-    /// The bytes the value was read from, if it was not changed since.
-    pub fn raw(&self) -> Option<&bytes::Bytes> {
-        self.raw.as_ref()
-    }
-
-    /// The value without its bytes.
-    pub fn into_inner(self) -> T {
-        self.value
-    }
-}
-
-impl<T: serde::Serialize> Wire<T> {
-    /// The JSON form: the bytes it was read from, or the value printed.
-    pub fn to_json(&self) -> bytes::Bytes {
-        match &self.raw {
-            Some(raw) => raw.clone(),
-            // Printing can only fail on a map whose keys are not text, which the contract's types do not have.
-            None => serde_json::to_vec(&self.value).map(bytes::Bytes::from).unwrap_or_default(),
-        }
-    }
-}
-
-impl<T> From<T> for Wire<T> {
-    fn from(value: T) -> Self {
-        Self { value, raw: None }
-    }
-}
-
-/// Values are compared, not the bytes that they were read from.
-impl<T: PartialEq> PartialEq for Wire<T> {
-    fn eq(&self, other: &Self) -> bool {
-        self.value == other.value
-    }
-}
-
-impl<T> Deref for Wire<T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        &self.value
-    }
-}
-
-impl<T> DerefMut for Wire<T> {
-    fn deref_mut(&mut self) -> &mut T {
-        self.raw = None;
-        &mut self.value
-    }
-}
-
-impl<T: fmt::Debug> fmt::Debug for Wire<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.value.fmt(f)
     }
 }
 

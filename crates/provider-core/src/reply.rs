@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::chat::{Assembler, ChatChunk, ChatResponse, replay};
 use crate::end::{End, Hook, Keep, Outcome, Watch};
 use crate::error::{Error, ErrorKind};
-use crate::lossless::Wire;
+use crate::wire::Wire;
 use crate::rate_limits::RateLimits;
 use crate::usage::Usage;
 

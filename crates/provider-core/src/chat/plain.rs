@@ -33,9 +33,9 @@ impl PlainText {
     }
 }
 
-/// Reads an object whose members are all listed; any other member says that the event is not plain.
+/// Reads an object whose members are all listed, each once; anything else says that the event is not plain.
 macro_rules! plain_object {
-    ($type:ident, $read:ident, $map:ident, { $($names:pat => $member:expr,)* }) => {
+    ($type:ident, $read:ident, $map:ident, { $($($name:literal)|+ => $member:expr,)* }) => {
         impl<'de> Deserialize<'de> for $type {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 struct Object;
@@ -47,11 +47,19 @@ macro_rules! plain_object {
                     }
 
                     fn visit_map<A: MapAccess<'de>>(self, mut $map: A) -> Result<$type, A::Error> {
+                        const NAMES: &[&str] = &[$($($name),+),*];
                         let mut $read = $type::default();
+                        let mut seen = 0_u32;
                         while let Some(name) = $map.next_key::<Name<'de>>()? {
+                            let at = NAMES.iter().position(|known| *known == name.as_str());
+                            let bit = at.map_or(0, |at| 1 << at);
+                            if bit == 0 || seen & bit != 0 {
+                                return Err(A::Error::custom("not plain"));
+                            }
+                            seen |= bit;
                             match name.as_str() {
-                                $($names => $member,)*
-                                _ => return Err(A::Error::custom("not plain")),
+                                $($($name)|+ => $member,)*
+                                _ => {}
                             }
                         }
                         Ok($read)
@@ -178,6 +186,8 @@ mod tests {
             ("\"role\":\"assistant\"", "\"reasoning\":\"x\""),
             ("\"content\":\"Hé\\\"llo\"", "\"content\":[]"),
             ("\"index\":1", "\"index\":-1"),
+            ("\"index\":1", "\"index\":1,\"index\":1"),
+            ("\"role\":\"assistant\"", "\"content\":\"twice\""),
             ("\"logprobs\":null", "\"logprobs\":{}"),
             ("}],\"usage\"", "},{}],\"usage\""),
             ("\"created\":1", "\"created\":\"1\""),

@@ -1,0 +1,138 @@
+//! A value and the text that it came as.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::chat::{ChatChunk, ChatResponse, PlainText};
+
+/// A value together with the bytes it was read from, for as long as nobody changes it.
+///
+/// Reading goes through `Deref`. The first change (`DerefMut`) forgets the bytes, so [`Wire::to_json`] is either
+/// the provider's own text, untouched, or the changed value printed anew.
+///
+/// A chunk of plain text ([`Wire::plain`]) is taken apart only when somebody looks at it: a gateway that passes it on
+/// never does.
+#[derive(Clone)]
+pub struct Wire<T> {
+    value: OnceLock<Box<T>>,
+    raw: Option<Bytes>,
+    plain: Option<PlainText>,
+}
+
+/// What a [`Wire`] can hold.
+pub trait OnWire: DeserializeOwned + Serialize + sealed::Sealed {
+    #[doc(hidden)]
+    fn empty() -> Self;
+}
+
+impl OnWire for ChatChunk {
+    fn empty() -> Self {
+        ChatChunk::empty("", "")
+    }
+}
+
+impl OnWire for ChatResponse {
+    fn empty() -> Self {
+        ChatResponse::empty("")
+    }
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for super::ChatChunk {}
+    impl Sealed for super::ChatResponse {}
+}
+
+impl<T: OnWire> Wire<T> {
+    /// A value that was read from `raw`, which must be its JSON form.
+    pub fn with_raw(value: T, raw: Bytes) -> Self {
+        Self { value: OnceLock::from(Box::new(value)), raw: Some(raw), plain: None }
+    }
+
+    /// The bytes the value was read from, if it was not changed since.
+    pub fn raw(&self) -> Option<&Bytes> {
+        self.raw.as_ref()
+    }
+
+    /// The value without its bytes.
+    pub fn into_inner(mut self) -> T {
+        self.read();
+        self.value.take().map_or_else(T::empty, |value| *value)
+    }
+
+    /// The JSON form: the bytes it was read from, or the value printed.
+    pub fn to_json(&self) -> Bytes {
+        match &self.raw {
+            Some(raw) => raw.clone(),
+            // Printing can only fail on a map whose keys are not text, which the contract's types do not have.
+            None => serde_json::to_vec(self.read()).map(Bytes::from).unwrap_or_default(),
+        }
+    }
+
+    fn read(&self) -> &T {
+        self.value.get_or_init(|| {
+            // Only bytes that `PlainText` has checked wait to be read, and it lets nothing through that cannot be.
+            let read = self.raw.as_ref().and_then(|raw| serde_json::from_slice(raw).ok());
+            Box::new(read.unwrap_or_else(T::empty))
+        })
+    }
+}
+
+impl Wire<ChatChunk> {
+    /// A chunk of plain text from its bytes; `None` when they are anything else, or not sound.
+    pub fn plain(raw: Bytes) -> Option<Self> {
+        let plain = PlainText::read(&raw)?;
+        Some(Self { value: OnceLock::new(), raw: Some(raw), plain: Some(plain) })
+    }
+
+    /// What a chunk of plain text holds, if it is known to be one.
+    pub fn as_plain(&self) -> Option<PlainText> {
+        self.plain
+    }
+
+    /// Whether the caller gets something of the answer with it: text, reasoning, a refusal, a tool call, or the end.
+    pub fn has_content(&self) -> bool {
+        self.plain.map_or_else(|| self.read().has_content(), |plain| plain.has_text)
+    }
+}
+
+impl<T> From<T> for Wire<T> {
+    fn from(value: T) -> Self {
+        Self { value: OnceLock::from(Box::new(value)), raw: None, plain: None }
+    }
+}
+
+/// Values are compared, not the bytes that they were read from.
+impl<T: OnWire + PartialEq> PartialEq for Wire<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.read() == other.read()
+    }
+}
+
+impl<T: OnWire> Deref for Wire<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.read()
+    }
+}
+
+impl<T: OnWire> DerefMut for Wire<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.read();
+        self.raw = None;
+        self.plain = None;
+        self.value.get_mut().expect("it was just read")
+    }
+}
+
+impl<T: OnWire + fmt::Debug> fmt::Debug for Wire<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.read().fmt(f)
+    }
+}
