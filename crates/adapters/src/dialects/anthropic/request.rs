@@ -108,8 +108,10 @@ fn own_parameters(extra: &Extra) -> Extra {
 }
 
 fn user_id(request: &ChatRequest) -> Option<&str> {
+    const LONGEST: usize = 512; // it only serves abuse detection, and a longer one fails the request
     let metadata = request.extra.get("metadata").and_then(|metadata| metadata.get("user_id"));
-    metadata.and_then(Value::as_str).or(request.user.as_deref())
+    let id = metadata.and_then(Value::as_str).or(request.user.as_deref());
+    id.filter(|id| id.chars().count() <= LONGEST)
 }
 
 /// The longest answer: the caller's word, or the default on top of what is spent on thinking, which counts towards it.

@@ -58,6 +58,14 @@ fn what_anthropic_lacks_and_does_not_change_the_meaning_is_left_out() {
 }
 
 #[test]
+fn a_user_of_more_characters_than_anthropic_takes_does_not_fail_the_request() {
+    assert_eq!(body(json!({"user": "u".repeat(512)}))["metadata"]["user_id"].as_str().unwrap().len(), 512);
+    assert_eq!(body(json!({"user": "u".repeat(513)})).get("metadata"), None);
+    let own = body(json!({"user": "u-1", "metadata": {"user_id": "u-2", "team": "x"}}));
+    assert_eq!(own["metadata"], json!({"user_id": "u-2"}));
+}
+
+#[test]
 fn what_would_change_the_meaning_is_refused_and_the_parameter_is_named() {
     let image =
         |url: &str| json!([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]}]);
