@@ -72,12 +72,7 @@ impl Calls {
 
 /// Whether a piece at a call's index is of another call. A name tells that a call begins; without one it goes on.
 fn begins_another(call: &Call, piece: &ToolCallDelta) -> bool {
-    let named = piece
-        .function
-        .as_ref()
-        .and_then(|function| function.name.as_ref())
-        .is_some_and(|name| !name.is_empty());
+    let name = piece.function.as_ref().and_then(|function| function.name.as_deref()).unwrap_or_default();
     let id = piece.id.as_deref().unwrap_or_default();
-    named
-        && if call.id.is_empty() { id.is_empty() || !call.id.eq(id) } else { !id.is_empty() && call.id != id }
+    !name.is_empty() && (call.id.is_empty() || (!id.is_empty() && call.id != id))
 }
