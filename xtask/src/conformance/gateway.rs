@@ -2,11 +2,13 @@
 //! as that client gets it.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use base64::Engine as _;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
@@ -54,11 +56,10 @@ impl Gateway {
         let mut names = BTreeMap::new();
         let mut config = format!("[server]\nlisten = \"{address}\"\n");
         for target in targets {
-            let key = key_of(target);
             let name = format!("p{}", names.len());
-            if !names.contains_key(&key) {
+            if let Entry::Vacant(place) = names.entry(key_of(target)) {
                 config.push_str(&provider_table(&name, target, origin));
-                names.insert(key, name);
+                place.insert(name);
             }
         }
         let file = folder.path().join("gateway.toml");
@@ -93,6 +94,10 @@ impl Gateway {
             Ask::Chat(chat) => ("/v1/chat/completions", chat.clone()),
             Ask::Embed(embed) => ("/v1/embeddings", embed.clone()),
         };
+        if body["stream"] == true {
+            // A client that wants the usage of a stream says so; the adapters ask for it always.
+            body["stream_options"] = json!({"include_usage": true});
+        }
         body["model"] = format!("{name}/{}", body.text("model")).into();
         let request = http::Request::post(path)
             .header("host", &self.address)
@@ -207,13 +212,20 @@ fn whole(answer: &Answer) -> Result<Value> {
 
 fn vectors_flaw(vectors: &[Vec<f32>], input: Option<u64>, answer: &Answer) -> Option<String> {
     let body: Value = serde_json::from_slice(&answer.body).ok()?;
-    let got: Value = body.items("data").iter().map(|one| one["embedding"].clone()).collect();
+    let got: Value = body.items("data").iter().map(|one| numbers(&one["embedding"])).collect();
     if let Some(difference) = difference(&json!(vectors), &got) {
         return Some(difference.to_string());
     }
     let used = body["usage"].get("prompt_tokens").and_then(Value::as_u64);
     (input.is_some() && used != input)
         .then(|| format!("$.usage.prompt_tokens: expected {input:?}, got {used:?}"))
+}
+
+/// A vector as numbers, also where the client asked for base64.
+fn numbers(vector: &Value) -> Value {
+    let Some(text) = vector.as_str() else { return vector.clone() };
+    let bytes = base64::engine::general_purpose::STANDARD.decode(text).unwrap_or_default();
+    bytes.as_chunks().0.iter().map(|chunk| f32::from_le_bytes(*chunk)).collect::<Vec<_>>().into()
 }
 
 /// The error as the table of docs/gateway.md has it.

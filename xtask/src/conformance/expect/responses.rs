@@ -24,6 +24,7 @@ pub(super) fn answer(events: &[Event]) -> Answer {
     for item in whole.items("output") {
         self::item(item, &mut answer);
     }
+    sign(events, whole, &mut answer);
     let choice = answer.only();
     choice.finish = match (whole.text("status"), whole["incomplete_details"].text("reason")) {
         ("incomplete", "max_output_tokens") => "length",
@@ -33,6 +34,17 @@ pub(super) fn answer(events: &[Event]) -> Answer {
     }
     .into();
     answer
+}
+
+/// The reasoning that must come back. The provider encrypts it anew in each event; of a stream, its document says, the one
+/// in `output_item.done` counts.
+fn sign(events: &[Event], whole: &Value, answer: &mut Answer) {
+    let done = events.iter().filter(|event| event.data.text("type") == "response.output_item.done");
+    let done: Vec<&Value> = done.map(|event| &event.data["item"]).collect();
+    let items = if done.is_empty() { whole.items("output").iter().collect() } else { done };
+    for item in items {
+        answer.keep_signature(item.text("encrypted_content"));
+    }
 }
 
 fn is_end(kind: &str) -> bool {
@@ -57,7 +69,6 @@ fn item(item: &Value, answer: &mut Answer) {
             arguments: item.text("arguments").to_owned(),
         }),
         "reasoning" => {
-            answer.keep_signature(item.text("encrypted_content"));
             let summary: Vec<&str> = item.items("summary").iter().map(|part| part.text("text")).collect();
             let raw: Vec<&str> = item.items("content").iter().map(|part| part.text("text")).collect();
             let texts = if summary.is_empty() { raw } else { summary };

@@ -16,7 +16,7 @@ pub(super) fn meaning(body: &Value) -> Value {
         items.push(json!({"type": "message", "role": "system", "content": instructions}));
     }
     match request.remove("input") {
-        Some(Value::Array(list)) => items.extend(list.iter().map(item)),
+        Some(Value::Array(list)) => items.extend(list.iter().map(item).filter(says_something)),
         Some(text) => items.push(json!({"type": "message", "role": "user", "content": text})),
         None => {}
     }
@@ -29,6 +29,11 @@ pub(super) fn meaning(body: &Value) -> Value {
     drop_default(&mut request, "parallel_tool_calls", |parallel| parallel == true);
     drop_default(&mut request, "text", |text| *text == json!({"format": {"type": "text"}}));
     Value::Object(request)
+}
+
+/// An empty text of the assistant, beside its calls, says nothing.
+fn says_something(item: &Value) -> bool {
+    !(item.text("type") == "message" && item.text("role") == "assistant" && is_empty(&item["content"]))
 }
 
 fn item(item: &Value) -> Value {
@@ -44,10 +49,21 @@ fn item(item: &Value) -> Value {
         Some("message") => message(&mut members),
         Some("function_call") => arguments(&mut members),
         Some("function_call_output") => content(&mut members, "output"),
-        Some("reasoning") => drop_empty(&mut members, &["summary", "content"]),
+        Some("reasoning") => {
+            joined(&mut members, "summary");
+            joined(&mut members, "content");
+        }
         _ => {}
     }
     Value::Object(members)
+}
+
+/// The paragraphs of reasoning, in whatever pieces.
+fn joined(members: &mut Object, name: &str) {
+    if let Some(Value::Array(parts)) = members.remove(name).filter(|parts| !is_empty(parts)) {
+        let text: String = parts.iter().flat_map(|part| part.text("text").split_whitespace()).collect();
+        members.insert(name.into(), text.into());
+    }
 }
 
 fn message(members: &mut Object) {
