@@ -74,7 +74,7 @@ mod tests {
     #[test]
     fn a_wrong_base_url_is_told_with_the_cure_and_without_a_password() {
         for (url, told) in [
-            ("localhost:8000/v1", "must begin with http"),
+            ("localhost:8000/v1", "is no address"),
             ("ftp://host/v1", "must begin with http"),
             ("http://host /v1", "is no address"),
             ("https://host/v1?key=x", "must not hold a query"),

@@ -54,7 +54,7 @@ impl Pool {
         loop {
             let (mut sender, is_new) = match self.idle.take() {
                 Some(sender) => (sender, false),
-                None => (self.connect().await?, true),
+                None => (Box::pin(self.connect()).await?, true),
             };
             if sender.ready().await.is_err() {
                 if is_new {
