@@ -9,8 +9,8 @@ use tokio::time::Instant;
 
 use crate::chat::{Assembler, ChatChunk, ChatResponse, FinishReason};
 use crate::error::Error;
-use crate::wire::Wire;
 use crate::usage::Usage;
+use crate::wire::Wire;
 
 /// How an answer ended, with what was learned on the way. Given once to each hook of
 /// [`Reply::on_end`](crate::Reply::on_end).

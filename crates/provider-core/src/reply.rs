@@ -14,9 +14,9 @@ use tokio::time::Instant;
 use crate::chat::{Assembler, ChatChunk, ChatResponse, replay};
 use crate::end::{End, Hook, Keep, Outcome, Watch};
 use crate::error::{Error, ErrorKind};
-use crate::wire::Wire;
 use crate::rate_limits::RateLimits;
 use crate::usage::Usage;
+use crate::wire::Wire;
 
 /// One event of a streamed answer, or why there are no more.
 pub type ChunkResult = Result<Wire<ChatChunk>, Error>;

@@ -93,6 +93,17 @@ async fn calling_a_clone_instead_of_the_polled_handle_is_found() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_panic_that_the_layer_swallows_is_found_all_the_same() {
+    let swallows: Caller = |inner, call| {
+        let mut unready = inner.clone();
+        let running = tokio::spawn(async move { unready.call(call).await });
+        Box::pin(async move { running.await.unwrap_or_else(|_| Err(Error::new(ErrorKind::Internal, ""))) })
+    };
+    let broken = check_readiness_of(layered(always_ready, swallows)).await.unwrap_err();
+    assert!(broken.problem().contains("not polled ready"), "{broken}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn calling_without_polling_is_found() {
     let broken = check_readiness_of(layered(always_ready, call_at_once)).await.unwrap_err();
     assert!(broken.problem().contains("not polled ready"), "{broken}");

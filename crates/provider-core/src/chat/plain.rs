@@ -204,7 +204,8 @@ mod tests {
         let chunk: ChatChunk = serde_json::from_str(PLAIN).unwrap();
         assert_eq!(chunk.choices[0].delta.content.as_deref(), Some("Hé\"llo"));
         // A role or an id of null is plain; the full reader takes it too.
-        let nulls = PLAIN.replace("\"id\":\"c\"", "\"id\":null").replace("\"role\":\"assistant\"", "\"role\":null");
+        let nulls =
+            PLAIN.replace("\"id\":\"c\"", "\"id\":null").replace("\"role\":\"assistant\"", "\"role\":null");
         assert!(PlainText::read(nulls.as_bytes()).is_some());
         assert!(serde_json::from_str::<ChatChunk>(&nulls).is_ok());
     }
