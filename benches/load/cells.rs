@@ -1,10 +1,10 @@
 //! Throughput, latency and CPU at each concurrency, round by round.
 
 use crate::Effort;
-use crate::answers::{EVENTS, Shape};
 use crate::client::{Seen, closed_loop};
 use crate::targets::{Target, Targets};
 use anyhow::{Context, Result};
+use benches::answers::{EVENTS, Shape};
 use std::collections::BTreeMap;
 use std::time::Duration;
 

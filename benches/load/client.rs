@@ -1,8 +1,8 @@
 //! A client with one kept-alive connection, and many of them in a closed loop.
 
-use crate::answers::Shape;
-use crate::http::Reader;
 use anyhow::{Context, Result, ensure};
+use benches::answers::Shape;
+use benches::http::Reader;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -120,8 +120,8 @@ async fn ask_again_and_again(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::answers::EVENTS;
     use crate::upstream;
+    use benches::answers::EVENTS;
 
     #[tokio::test]
     async fn every_shape_of_the_upstream_is_complete_on_a_kept_alive_connection() {
@@ -156,6 +156,6 @@ mod tests {
         while client.body().is_empty() {
             assert!(!client.advance().await.unwrap());
         }
-        assert!(crate::answers::events_in(client.body()) < EVENTS);
+        assert!(benches::answers::events_in(client.body()) < EVENTS);
     }
 }

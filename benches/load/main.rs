@@ -5,11 +5,9 @@
 //! nginx are what to trust. `cargo xtask bench --only load` builds and runs it.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool prints")]
 
-mod answers;
 mod cells;
 mod client;
 mod figures;
-mod http;
 mod machine;
 mod memory;
 mod pace;

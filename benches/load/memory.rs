@@ -1,11 +1,11 @@
 //! What a target takes at its peak, and what an open stream takes.
 
 use crate::Options;
-use crate::answers::{Shape, events_in};
 use crate::client::Client;
 use crate::machine::Cores;
 use crate::targets::{Target, Targets};
 use anyhow::{Context, Result};
+use benches::answers::{Shape, events_in};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::time::sleep;

@@ -3,11 +3,11 @@
 //! Without `TCP_NODELAY` a proxy holds every second small write back until the client's delayed acknowledgement, some
 //! 40 ms later. A new connection for each stream would not show it.
 
-use crate::answers::{Shape, events_in};
 use crate::cells::{micros, quantile};
 use crate::client::Client;
 use crate::targets::{Target, Targets};
 use anyhow::{Context, Result};
+use benches::answers::{Shape, events_in};
 use std::time::Duration;
 use tokio::time::Instant;
 

@@ -1,10 +1,10 @@
 //! From samples to figures, and the tables that a reader sees.
 
-use crate::answers::Shape;
 use crate::cells::{CELLS, Cell, Sample, Samples};
 use crate::figures::Figure;
 use crate::pace::Pace;
 use crate::targets::{DIRECT, GATEWAY, NGINX};
+use benches::answers::Shape;
 
 /// Everything that one run measured.
 pub(crate) struct Measured {

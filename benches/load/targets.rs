@@ -1,11 +1,11 @@
 //! What is measured: the upstream itself, nginx before it, and the gateway before it.
 
 use crate::Options;
-use crate::answers::{Shape, check_meaning};
 use crate::client::Client;
 use crate::machine::Cores;
 use crate::process::Process;
 use anyhow::{Context, Result, bail, ensure};
+use benches::answers::{Shape, check_meaning};
 use std::fmt::Write as _;
 use std::fs;
 use std::net::{SocketAddr, TcpListener};

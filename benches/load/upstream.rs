@@ -1,8 +1,8 @@
 //! A provider that answers at once, so that what is measured is what stands before it.
 
-use crate::answers::{ANSWER, STREAM, Shape};
-use crate::http::Reader;
 use anyhow::Result;
+use benches::answers::{ANSWER, STREAM, Shape};
+use benches::http::Reader;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::LazyLock;

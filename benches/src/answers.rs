@@ -7,11 +7,11 @@ use std::net::SocketAddr;
 use std::sync::LazyLock;
 
 /// Events of a stream before `[DONE]`.
-pub(crate) const EVENTS: usize = 20;
+pub const EVENTS: usize = 20;
 
 /// What a request asks for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) enum Shape {
+pub enum Shape {
     /// A whole answer of 473 bytes.
     Json,
     /// 20 events, each its own write, as fast as they go.
@@ -24,7 +24,7 @@ pub(crate) enum Shape {
 
 impl Shape {
     /// The model that a client asks for. The gateway's configuration maps it to `<name>-model`.
-    pub(crate) fn model(self) -> &'static str {
+    pub fn model(self) -> &'static str {
         match self {
             Self::Json | Self::Stream => "bench",
             Self::Paced => "paced",
@@ -32,12 +32,13 @@ impl Shape {
         }
     }
 
-    pub(crate) fn is_stream(self) -> bool {
+    /// Whether the answer comes as events.
+    pub fn is_stream(self) -> bool {
         self != Self::Json
     }
 
     /// What the upstream is asked for, by model and `stream`.
-    pub(crate) fn of_request(body: &[u8]) -> Self {
+    pub fn of_request(body: &[u8]) -> Self {
         let says = |text: &str| memmem::find(body, text.as_bytes()).is_some();
         match () {
             () if says("\"held") => Self::Held,
@@ -48,7 +49,7 @@ impl Shape {
     }
 
     /// The bytes of a request: two messages, a little under 300 bytes of body.
-    pub(crate) fn request(self, address: SocketAddr) -> Vec<u8> {
+    pub fn request(self, address: SocketAddr) -> Vec<u8> {
         let body = json!({
             "model": self.model(),
             "messages": [
@@ -69,14 +70,14 @@ impl Shape {
     }
 
     /// An error unless the answer is whole.
-    pub(crate) fn check(self, status: Option<u16>, body: &[u8]) -> Result<()> {
+    pub fn check(self, status: Option<u16>, body: &[u8]) -> Result<()> {
         ensure!(status == Some(200), "status {status:?}: {}", start_of(body));
         if self.is_stream() { check_stream(body) } else { check_json(body) }
     }
 }
 
 /// 473 bytes of JSON with usage.
-pub(crate) static ANSWER: LazyLock<String> = LazyLock::new(|| {
+pub static ANSWER: LazyLock<String> = LazyLock::new(|| {
     let content = |filling: usize| {
         json!({
             "id": "chatcmpl-bench0000000000000000",
@@ -101,7 +102,7 @@ const TEXT: &str =
     "It is the mainstay: it runs from the mast to the deck and takes the strain when the wind is up.";
 
 /// The events of a stream, each as the text after which a blank line follows.
-pub(crate) static STREAM: LazyLock<Vec<String>> = LazyLock::new(|| {
+pub static STREAM: LazyLock<Vec<String>> = LazyLock::new(|| {
     let mut events: Vec<String> = (0..EVENTS).map(event).collect();
     events.push("data: [DONE]\n\n".to_owned());
     events
@@ -127,7 +128,7 @@ fn event(number: usize) -> String {
 }
 
 /// Ends of events in a stream so far.
-pub(crate) fn events_in(body: &[u8]) -> usize {
+pub fn events_in(body: &[u8]) -> usize {
     memmem::find_iter(body, b"\n\n").count()
 }
 
@@ -149,7 +150,7 @@ fn check_stream(body: &[u8]) -> Result<()> {
 }
 
 /// The slow check, made once before measuring: every text is JSON and says what was sent.
-pub(crate) fn check_meaning(shape: Shape, body: &[u8]) -> Result<()> {
+pub fn check_meaning(shape: Shape, body: &[u8]) -> Result<()> {
     if shape == Shape::Json {
         let answer: serde_json::Value = serde_json::from_slice(body).context("the answer is not JSON")?;
         ensure!(

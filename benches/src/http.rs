@@ -5,7 +5,7 @@ use memchr::memmem;
 
 /// Reads one request or response after the other from the bytes of a connection.
 #[derive(Default)]
-pub(crate) struct Reader {
+pub struct Reader {
     unread: Vec<u8>,
     at: usize,
     state: State,
@@ -27,12 +27,12 @@ enum State {
 
 impl Reader {
     /// Where the bytes of the connection go.
-    pub(crate) fn input(&mut self) -> &mut Vec<u8> {
+    pub fn input(&mut self) -> &mut Vec<u8> {
         &mut self.unread
     }
 
     /// Forgets the message that was read; what came after it stays.
-    pub(crate) fn next(&mut self) {
+    pub fn next(&mut self) {
         self.unread.drain(..self.at);
         self.at = 0;
         self.state = State::Head;
@@ -41,23 +41,23 @@ impl Reader {
     }
 
     /// Reads what is there. True when the message is complete.
-    pub(crate) fn advance(&mut self) -> Result<bool> {
+    pub fn advance(&mut self) -> Result<bool> {
         while self.step()? {}
         Ok(self.state == State::Done)
     }
 
     /// The first line and the headers.
-    pub(crate) fn head(&self) -> &[u8] {
+    pub fn head(&self) -> &[u8] {
         &self.head
     }
 
     /// The body so far, without the framing of chunks.
-    pub(crate) fn body(&self) -> &[u8] {
+    pub fn body(&self) -> &[u8] {
         &self.body
     }
 
     /// The status of a response whose head is there.
-    pub(crate) fn status(&self) -> Option<u16> {
+    pub fn status(&self) -> Option<u16> {
         std::str::from_utf8(self.head.get(9..12)?).ok()?.parse().ok()
     }
 
