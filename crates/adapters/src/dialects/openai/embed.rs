@@ -1,11 +1,10 @@
 //! Embeddings.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use mainstay_provider_core::{EmbedInput, EmbedRequest, Error, ErrorKind, Usage};
+use mainstay_provider_core::{EmbedRequest, Error, Usage};
 use serde::de::value::SeqAccessDeserializer;
 use serde::de::{SeqAccess, Visitor};
 use serde::ser::SerializeMap;

@@ -25,6 +25,8 @@ use mainstay_provider_core::{ChatResponse, EmbedRequest, Error, Usage, Wire};
 use self::address::Address;
 pub(crate) use self::embed::Embeddings;
 pub(crate) use self::profile::Profile;
+pub(crate) use self::request::reasons;
+pub(crate) use self::response::decode;
 use crate::config::AdapterConfig;
 use crate::dialect::{Dialect, Outgoing, ReadStream};
 use crate::failure;
@@ -62,7 +64,7 @@ impl Dialect for OpenAi {
     }
 
     fn decode_chat(&self, body: Bytes, model: &str) -> Result<Wire<ChatResponse>, Error> {
-        response::decode(body, model, &self.provider, self.profile)
+        decode(body, model, &self.provider, self.profile)
     }
 
     fn chat_stream(&self, _request: &ChatRequest, model: &str) -> Box<dyn ReadStream> {

@@ -10,7 +10,7 @@ use super::{failed_success, finish, normal, repair};
 use crate::translate::new_tool_call_id;
 
 /// Reads a whole answer; the provider's own text is kept unless something in it had to change.
-pub(super) fn decode(
+pub(crate) fn decode(
     body: Bytes,
     model: &str,
     provider: &str,

@@ -162,7 +162,7 @@ impl Reader {
     /// A chunk out of an event that is not of the documented shape; `None` if the event can be left out.
     fn repaired(&self, frame: &Frame) -> Result<Option<ChatChunk>, Error> {
         match serde_json::from_slice::<Value>(&frame.data) {
-            Ok(body @ Value::Object(_)) => repair::chunk(body).map(Some).map_err(|error| unreadable(error)),
+            Ok(body @ Value::Object(_)) => repair::chunk(body).map(Some).map_err(unreadable),
             // Gemini's dialect wraps its errors into a list.
             Ok(Value::Array(list)) if list.iter().any(|item| item.get("error").is_some()) => {
                 Err(self.failure(frame))

@@ -11,7 +11,8 @@
 //!   neutral form cannot put in order again, carries all items in `output_items` of its message; sent back unchanged, they
 //!   are replayed as they were.
 //! - **Parameters**: `stop` and `n` above 1 are refused, for there is nothing like them; `seed` and penalties are dropped.
-//!   `previous_response_id`, `include`, `store` and all others pass through (S1.9).
+//!   `previous_response_id`, `include`, `store` and all others pass through (S1.9). An answer that shall not be stored
+//!   includes its reasoning, encrypted: without it the next turn could not send it back.
 
 mod input;
 mod items;
@@ -55,7 +56,7 @@ impl Dialect for Responses {
     }
 
     fn decode_chat(&self, body: Bytes, model: &str) -> Result<Wire<ChatResponse>, Error> {
-        response::decode(&self.provider, &body, model).map(Wire::from)
+        response::decode(body, model, &self.provider, self.profile)
     }
 
     fn chat_stream(&self, _request: &ChatRequest, model: &str) -> Box<dyn ReadStream> {

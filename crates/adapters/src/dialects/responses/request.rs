@@ -5,7 +5,7 @@ use mainstay_provider_core::chat::{ChatRequest, FunctionDef, JsonSchema, Respons
 use serde_json::{Map, Value, json};
 
 use super::input;
-use crate::dialects::openai::Profile;
+use crate::dialects::openai::{self, Profile};
 use crate::translate::{invalid, merge_parameters, put};
 
 /// Parameters of chat completions that Responses have no use for.
@@ -43,7 +43,7 @@ pub(super) fn body(
     }
     let parameters = parameters(request);
     merge_parameters(&mut body, &parameters.into());
-    probabilities(request, &mut body);
+    include(request, model, &mut body);
     Ok(body)
 }
 
@@ -67,18 +67,32 @@ fn parameters(request: &ChatRequest) -> Map<String, Value> {
     kept.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-/// Token probabilities are one more thing to include.
-fn probabilities(request: &ChatRequest, body: &mut Map<String, Value>) {
-    const INCLUDE: &str = "message.output_text.logprobs";
-    if request.logprobs != Some(true) {
-        return;
+/// What the answer shall hold beyond the usual: token probabilities, and reasoning that can be sent back though nothing is
+/// stored.
+fn include(request: &ChatRequest, model: &str, body: &mut Map<String, Value>) {
+    if request.logprobs == Some(true) {
+        put(body, "top_logprobs", request.top_logprobs);
+        add_include(body, "message.output_text.logprobs");
     }
-    put(body, "top_logprobs", request.top_logprobs);
-    if let Value::Array(include) = body.entry("include").or_insert_with(|| json!([]))
-        && !include.iter().any(|name| name == INCLUDE)
+    if body.get("store") == Some(&Value::Bool(false))
+        && (reasons(model) || request.reasoning_effort.is_some())
     {
-        include.push(INCLUDE.into());
+        add_include(body, "reasoning.encrypted_content");
     }
+}
+
+fn add_include(body: &mut Map<String, Value>, what: &str) {
+    if let Value::Array(include) = body.entry("include").or_insert_with(|| json!([]))
+        && !include.iter().any(|name| name == what)
+    {
+        include.push(what.into());
+    }
+}
+
+/// Whether the model's reasoning can be had encrypted; the others refuse to be asked for it.
+fn reasons(model: &str) -> bool {
+    let name = model.rsplit('/').next().unwrap_or(model);
+    openai::reasons(name) || (name.starts_with("grok-") && !name.contains("non-reasoning"))
 }
 
 /// The form of the answer, and how many words it may make.

@@ -1,25 +1,33 @@
 //! Whole answers.
 
+use bytes::Bytes;
 use mainstay_provider_core::chat::{Content, Message, Role};
-use mainstay_provider_core::{ChatResponse, Error};
+use mainstay_provider_core::{ChatResponse, Error, Wire};
 use serde_json::{Value, json};
 
 use super::items::{self, OUTPUT_ITEMS, list, text};
+use crate::dialects::openai::{self, Profile};
 use crate::failure;
 use crate::translate::{malformed, new_tool_call_id, tokens};
 
-pub(super) fn decode(provider: &str, body: &[u8], model: &str) -> Result<ChatResponse, Error> {
-    let unreadable = |error| failure::classify_in_answer(provider, body).with_source(error);
-    let response: Value = serde_json::from_slice(body).map_err(unreadable)?;
-    let failed =
-        response.get("error").is_some_and(|error| !error.is_null()) || text(&response, "status") == "failed";
-    if failed {
-        return Err(failure::classify_in_answer(provider, body));
+pub(super) fn decode(
+    body: Bytes,
+    model: &str,
+    provider: &str,
+    profile: &Profile,
+) -> Result<Wire<ChatResponse>, Error> {
+    let unreadable = |error| failure::classify_in_answer(provider, &body).with_source(error);
+    let response: Value = serde_json::from_slice(&body).map_err(unreadable)?;
+    let failed = response.get("error").is_some_and(|error| !error.is_null());
+    if failed || text(&response, "status") == "failed" {
+        return Err(failure::classify_in_answer(provider, &body));
     }
-    if !response.get("output").is_some_and(Value::is_array) {
-        return Err(malformed("the provider's answer has no output"));
+    match (response.get("output"), response.get("choices")) {
+        (Some(Value::Array(_)), _) => Ok(answer(&response, model).into()),
+        // Azure answers so for models of other makers.
+        (_, Some(Value::Array(_))) => openai::decode(body, model, provider, profile),
+        _ => Err(malformed("the provider's answer has no output")),
     }
-    Ok(answer(&response, model))
 }
 
 fn answer(response: &Value, model: &str) -> ChatResponse {

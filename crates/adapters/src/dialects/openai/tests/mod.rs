@@ -2,7 +2,7 @@
 
 mod answers;
 mod embeddings;
-mod recorded;
+pub(crate) mod recorded;
 mod requests;
 mod streams;
 

@@ -63,3 +63,12 @@ fn an_answer_that_failed_is_an_error_though_the_status_was_200() {
     let error = openai().decode_chat("<html>".into(), "gpt-5").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::MalformedResponse);
 }
+
+#[test]
+fn an_answer_in_the_form_of_chat_completions_is_read_as_one() {
+    let choice =
+        json!({"index": 0, "message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"});
+    let body =
+        json!({"id": "a", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]});
+    assert_eq!(openai().decode_chat(body.to_string().into(), "m").unwrap().text(), "Hi");
+}

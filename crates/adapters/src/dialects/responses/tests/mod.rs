@@ -1,6 +1,7 @@
 //! What Responses promise, by hand-written answers of the documented shapes.
 
 mod answers;
+mod recorded;
 mod requests;
 mod streams;
 

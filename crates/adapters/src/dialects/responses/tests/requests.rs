@@ -1,7 +1,7 @@
 use mainstay_provider_core::ErrorKind;
 use serde_json::{Value, json};
 
-use super::{call, message, read, reasoning, sent};
+use super::{call, message, openai, read, reasoning, sent};
 
 fn user(text: &str) -> Value {
     json!({"role": "user", "content": text})
@@ -80,7 +80,7 @@ fn parameters_have_their_places_and_own_ones_pass_through() {
         json!({"type": "json_schema", "name": "a", "schema": {"type": "object"}, "strict": true})
     );
     assert_eq!((&body["store"], &body["previous_response_id"]), (&json!(false), &json!("resp_0")));
-    assert_eq!(body["include"], json!(["message.output_text.logprobs"]));
+    assert_eq!(body["include"], json!(["message.output_text.logprobs", "reasoning.encrypted_content"]));
     assert!(body.get("seed").is_none() && body.get("stream_options").is_none());
 }
 
@@ -143,4 +143,28 @@ fn the_result_of_a_custom_call_says_so() {
         json!({"type": "custom_tool_call", "call_id": "call_9", "name": "math", "input": "1 + 1"})
     );
     assert_eq!(body["input"][2]["type"], "custom_tool_call_output");
+}
+
+#[test]
+fn an_answer_that_is_not_stored_includes_its_reasoning_where_the_model_has_any() {
+    let include = |model: &str, members: Value| {
+        let mut request = json!({"model": "m", "messages": [user("Hi")]});
+        members.as_object().unwrap().iter().for_each(|(name, value)| request[name] = value.clone());
+        let request = serde_json::from_value(request).unwrap();
+        let outgoing = openai().encode_chat(&request, model).unwrap();
+        serde_json::from_slice::<Value>(&outgoing.body).unwrap()["include"].clone()
+    };
+    let encrypted = json!(["reasoning.encrypted_content"]);
+    assert_eq!(include("gpt-5", json!({"store": false})), encrypted);
+    assert_eq!(
+        include("gpt-5", json!({"store": false, "include": ["reasoning.encrypted_content"]})),
+        encrypted
+    );
+    assert_eq!(include("grok-4.3", json!({"store": false})), encrypted);
+    assert_eq!(include("my-deployment", json!({"store": false, "reasoning_effort": "low"})), encrypted);
+    for (model, members) in
+        [("gpt-4.1", json!({"store": false})), ("gpt-5", json!({"store": true})), ("gpt-5", json!({}))]
+    {
+        assert_eq!(include(model, members), Value::Null, "{model}");
+    }
 }
