@@ -169,8 +169,12 @@ impl Parameters {
         }
     }
 
-    fn has_thinking_config(&self) -> bool {
-        self.generation.contains_key("thinkingConfig")
+    /// Whether the caller itself says how hard to think: Google refuses two measures of it.
+    fn measures_thinking(&self) -> bool {
+        let config = self.generation.get("thinkingConfig");
+        config.is_some_and(|config| {
+            config.get("thinkingLevel").is_some() || config.get("thinkingBudget").is_some()
+        })
     }
 }
 
@@ -205,7 +209,7 @@ fn generation(
         response_format(format, &mut config)?;
     }
     if let Some(effort) = request.reasoning_effort.as_deref()
-        && !parameters.has_thinking_config()
+        && !parameters.measures_thinking()
     {
         put(&mut config, "thinkingConfig", thinking::config(effort, model)?);
     }

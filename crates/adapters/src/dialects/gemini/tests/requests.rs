@@ -170,6 +170,18 @@ fn response_formats_ask_for_json_and_for_a_schema() {
 }
 
 #[test]
+fn an_effort_goes_together_with_the_rest_of_a_thinking_config_and_gives_way_to_its_measure() {
+    let thinking = |own: Value| {
+        let request = with(json!({"reasoning_effort": "low", "generationConfig": {"thinkingConfig": own}}));
+        sent_to("gemini-3-flash-preview", request)["generationConfig"]["thinkingConfig"].clone()
+    };
+    let hidden = json!({"includeThoughts": false});
+    assert_eq!(thinking(hidden), json!({"thinkingLevel": "LOW", "includeThoughts": false}));
+    assert_eq!(thinking(json!({"thinkingLevel": "HIGH"})), json!({"thinkingLevel": "HIGH"}));
+    assert_eq!(thinking(json!({"thinkingBudget": 9})), json!({"thinkingBudget": 9}));
+}
+
+#[test]
 fn an_effort_is_a_budget_for_2_5_and_a_level_from_3_on() {
     let thinking = |model: &str, effort: &str| {
         sent_to(model, with(json!({"reasoning_effort": effort})))["generationConfig"]["thinkingConfig"]
