@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mainstay_provider_core::{Availability, Error, ErrorKind, Events};
+use mainstay_provider_core::{Availability, Error, ErrorKind};
 use tokio::time::Instant;
 
 use crate::config::BreakerConfig;
@@ -19,7 +19,7 @@ use crate::transition::Transition;
 #[derive(Debug)]
 pub(crate) struct Circuit {
     deployment: std::sync::Arc<str>,
-    events: Events,
+    config: std::sync::Arc<BreakerConfig>,
     born: Instant,
     /// [`Gate`] in one word: nanoseconds from `born`, and the [`Entry`] in the lowest two bits.
     gate: AtomicU64,
@@ -28,18 +28,13 @@ pub(crate) struct Circuit {
 }
 
 impl Circuit {
-    pub(crate) fn new(config: &BreakerConfig, deployment: std::sync::Arc<str>) -> Arc<Self> {
+    pub(crate) fn new(config: std::sync::Arc<BreakerConfig>, deployment: std::sync::Arc<str>) -> Arc<Self> {
         let seat = config.pool.as_ref().map_or_else(Seat::default, |pool| pool.join());
         let chance = config.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
         let born = Instant::now();
-        Arc::new(Self {
-            deployment,
-            events: config.events.clone(),
-            born,
-            gate: AtomicU64::new(CALL),
-            refused: AtomicU64::new(0),
-            machine: Mutex::new(Machine::new(config.rules, seat, chance, born)),
-        })
+        let machine = Mutex::new(Machine::new(config.rules, seat, chance, born));
+        let (gate, refused) = (AtomicU64::new(CALL), AtomicU64::new(0));
+        Arc::new(Self { deployment, config, born, gate, refused, machine })
     }
 
     pub(crate) fn deployment(&self) -> &std::sync::Arc<str> {
@@ -97,7 +92,7 @@ impl Circuit {
             result
         };
         if let Some(transition) = told {
-            self.events.send(|| transition.event(&self.deployment));
+            self.config.events.send(|| transition.event(&self.deployment));
         }
         result
     }
@@ -191,6 +186,10 @@ impl Permit {
                 Err(circuit.refused(refusal))
             }
         }
+    }
+
+    pub(crate) fn config(&self) -> &BreakerConfig {
+        &self.circuit.config
     }
 
     pub(crate) fn settle(mut self, verdict: Verdict, now: Instant) {

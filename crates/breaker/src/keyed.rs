@@ -31,12 +31,11 @@ pub struct KeyedBreakerLayer(Arc<Keyed>);
 impl KeyedBreakerLayer {
     /// A breaker with these settings for each key that `key` gives.
     pub fn new(config: BreakerConfig, key: impl Fn(&Call) -> Arc<str> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(Keyed {
-            rest: Circuit::new(&config, "others".into()),
-            config: Arc::new(config),
-            key: Box::new(key),
-            circuits: RwLock::default(),
-        }))
+        // What stands for many keys is no member of a pool.
+        let rest = BreakerConfig { pool: None, ..config.clone() };
+        let rest = Circuit::new(Arc::new(rest), "others".into());
+        let config = Arc::new(config);
+        Self(Arc::new(Keyed { config, key: Box::new(key), circuits: RwLock::default(), rest }))
     }
 
     /// The breaker of this key, if a call had it.
@@ -56,7 +55,7 @@ impl<S> Layer<S> for KeyedBreakerLayer {
     type Service = Breaker<S>;
 
     fn layer(&self, inner: S) -> Breaker<S> {
-        Breaker::new(inner, Circuits::Keyed(self.0.clone()), self.0.config.clone())
+        Breaker::new(inner, Circuits::Keyed(self.0.clone()))
     }
 }
 
@@ -86,7 +85,7 @@ impl Keyed {
             let Some(key) = at_rest.map(|(key, _)| key.clone()) else { return self.rest.clone() };
             circuits.remove(&key);
         }
-        circuits.entry(key.clone()).or_insert_with(|| Circuit::new(&self.config, key)).clone()
+        circuits.entry(key.clone()).or_insert_with(|| Circuit::new(self.config.clone(), key)).clone()
     }
 }
 

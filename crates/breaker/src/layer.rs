@@ -22,15 +22,13 @@ use crate::sync;
 /// # Cancellation
 /// A dropped call gives back what it held and says nothing of the deployment; a dropped probe frees its place.
 #[derive(Debug, Clone)]
-pub struct BreakerLayer {
-    circuit: sync::Arc<Circuit>,
-    config: Arc<BreakerConfig>,
-}
+pub struct BreakerLayer(sync::Arc<Circuit>);
 
 impl BreakerLayer {
     /// A breaker with these settings.
     pub fn new(config: BreakerConfig) -> Self {
-        Self { circuit: Circuit::new(&config, config.deployment.clone()), config: Arc::new(config) }
+        let deployment = config.deployment.clone();
+        Self(Circuit::new(Arc::new(config), deployment))
     }
 
     /// Begins with the defaults.
@@ -40,7 +38,7 @@ impl BreakerLayer {
 
     /// The breaker, to be read and to be forced.
     pub fn handle(&self) -> BreakerHandle {
-        BreakerHandle::new(self.circuit.clone())
+        BreakerHandle::new(self.0.clone())
     }
 }
 
@@ -65,6 +63,6 @@ impl<S> Layer<S> for BreakerLayer {
     type Service = Breaker<S>;
 
     fn layer(&self, inner: S) -> Breaker<S> {
-        Breaker::new(inner, Circuits::One(self.circuit.clone()), self.config.clone())
+        Breaker::new(inner, Circuits::One(self.0.clone()))
     }
 }

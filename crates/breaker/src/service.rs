@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tower_service::Service;
 
 use crate::circuit::{Circuit, Permit};
-use crate::config::{BreakerConfig, Slow};
+use crate::config::Slow;
 use crate::keyed::Keyed;
 use crate::policy::Blame;
 use crate::slow::{Gaps, HadGap};
@@ -30,7 +30,6 @@ pub struct Breaker<S> {
     /// Whether `inner` was found ready and not called since.
     ready: bool,
     circuits: Circuits,
-    config: Arc<BreakerConfig>,
 }
 
 /// Where a call's breaker is found.
@@ -41,15 +40,15 @@ pub(crate) enum Circuits {
 }
 
 impl<S> Breaker<S> {
-    pub(crate) fn new(inner: S, circuits: Circuits, config: Arc<BreakerConfig>) -> Self {
-        Self { inner, ready: false, circuits, config }
+    pub(crate) fn new(inner: S, circuits: Circuits) -> Self {
+        Self { inner, ready: false, circuits }
     }
 }
 
 /// A clone starts unready.
 impl<S: Clone> Clone for Breaker<S> {
     fn clone(&self) -> Self {
-        Self::new(self.inner.clone(), self.circuits.clone(), self.config.clone())
+        Self::new(self.inner.clone(), self.circuits.clone())
     }
 }
 
@@ -80,19 +79,20 @@ where
             Ok(permit) => permit,
             Err(refusal) => return Box::pin(std::future::ready(Err(refusal))),
         };
-        let slow = self.config.slow(call.model());
-        let watch = Watch { permit, sent, deadline, slow, config: self.config.clone() };
+        let slow = permit.config().slow(call.model());
+        let watch = Watch { permit, sent, deadline, slow };
         if std::mem::take(&mut self.ready) {
             let reply = self.inner.call(call);
-            return Box::pin(async move { watch.reply(reply.await) });
+            return Box::pin(async move { watch.judge(reply.await) });
         }
         // It was found refusing and takes calls again: nobody has asked the deployment yet whether it is ready.
         let mut inner = self.inner.clone();
         Box::pin(async move {
-            if let Err(error) = std::future::poll_fn(|task| inner.poll_ready(task)).await {
-                return watch.reply(Err(error));
-            }
-            watch.reply(inner.call(call).await)
+            let result = match std::future::poll_fn(|task| inner.poll_ready(task)).await {
+                Ok(()) => inner.call(call).await,
+                Err(error) => Err(error),
+            };
+            watch.judge(result)
         })
     }
 }
@@ -119,26 +119,27 @@ struct Watch {
     sent: Instant,
     deadline: Option<Instant>,
     slow: Option<Slow>,
-    config: Arc<BreakerConfig>,
 }
 
 impl Watch {
-    fn reply(self, result: Result<Reply, Error>) -> Result<Reply, Error> {
-        match result {
-            Ok(reply) => Ok(self.answer(reply)),
-            Err(error) => {
-                let now = Instant::now();
-                let verdict = self.verdict_on_error(&error, now);
-                self.permit.settle(verdict, now);
-                Err(error)
-            }
+    fn judge(self, result: Result<Reply, Error>) -> Result<Reply, Error> {
+        if result.as_ref().is_ok_and(Reply::is_stream) {
+            return result.map(|reply| self.stream(reply));
         }
+        let now = Instant::now();
+        let verdict = match &result {
+            // A whole answer has ended; its hook would be told so at once.
+            Ok(_) => Verdict::Success,
+            Err(error) => self.verdict_on_error(error, now),
+        };
+        self.permit.settle(verdict, now);
+        result
     }
 
     /// Judges a stream twice: when its first token is here, and at its end (B9).
-    fn answer(self, mut reply: Reply) -> Reply {
+    fn stream(self, mut reply: Reply) -> Reply {
         let had_gap = HadGap::default();
-        if let Some(Slow { first_token, gap }) = self.slow.filter(|_| reply.is_stream()) {
+        if let Some(Slow { first_token, gap }) = self.slow {
             let now = Instant::now();
             if first_token.is_some_and(|longest| now - self.sent > longest) {
                 self.permit.settle(Verdict::Slow, now);
@@ -170,7 +171,7 @@ impl Watch {
         }
         // "Come again at once" is no hint.
         let wait = error.retry_after().filter(|wait| *wait > Duration::ZERO);
-        match self.config.policy.blame(error) {
+        match self.permit.config().policy.blame(error) {
             Blame::Deployment => Verdict::Failure,
             Blame::RateLimit => Verdict::RateLimited { wait },
             Blame::Account => Verdict::Account { kind: error.kind(), wait },
@@ -182,6 +183,6 @@ impl Watch {
     fn was_hurried(&self, error: &Error, now: Instant) -> bool {
         error.kind() == ErrorKind::Timeout(Timer::Total)
             && self.deadline.is_some_and(|deadline| deadline <= now)
-            && now.saturating_duration_since(self.sent) < self.config.fair_wait
+            && now.saturating_duration_since(self.sent) < self.permit.config().fair_wait
     }
 }

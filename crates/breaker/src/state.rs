@@ -462,3 +462,6 @@ impl Machine {
         if wait >= cap { cap - cap.mul_f64(share) } else { (wait + wait.mul_f64(share)).min(cap) }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

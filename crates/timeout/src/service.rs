@@ -56,8 +56,10 @@ where
         let reply = self.inner.call(call);
         Box::pin(async move {
             let mut alarm = Alarm::default();
-            let reply = limits.wait(reply, &mut alarm).await?;
-            Ok(limits.watch(reply, alarm))
+            match limits.wait(reply, &mut alarm).await {
+                Ok(reply) if reply.is_stream() => Ok(limits.watch(reply, alarm)),
+                result => result,
+            }
         })
     }
 }

@@ -11,5 +11,7 @@ async fn it_keeps_towers_readiness_promise() {
 
 #[tokio::test(start_paused = true)]
 async fn it_is_a_provider() {
-    contract::provider(async |upstream| TimeoutLayer::default().layer(upstream.scripted())).await.assert_kept();
+    contract::provider(async |upstream| TimeoutLayer::default().layer(upstream.scripted()))
+        .await
+        .assert_kept();
 }

@@ -21,7 +21,8 @@ fn config(probes: u32) -> BreakerBuilder {
 }
 
 fn circuit(builder: BreakerBuilder) -> Arc<Circuit> {
-    Circuit::new(&builder.build_config().expect("the test's settings are right"), "eu-1".into())
+    let config = builder.build_config().expect("the test's settings are right");
+    Circuit::new(std::sync::Arc::new(config), "eu-1".into())
 }
 
 fn ask(circuit: &Arc<Circuit>, now: Instant) -> Option<Permit> {
