@@ -15,6 +15,8 @@ mod report;
 mod requests;
 mod reverse;
 mod server;
+#[cfg(test)]
+mod tests;
 mod validate;
 
 use std::path::{Path, PathBuf};

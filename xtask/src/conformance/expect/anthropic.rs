@@ -126,6 +126,7 @@ fn usage(usage: &Value) -> Usage {
         output: usage.count("output_tokens"),
         cache_read: read,
         cache_write: written,
+        cache_write_long: usage["cache_creation"].count("ephemeral_1h_input_tokens"),
         reasoning: usage["output_tokens_details"].count("thinking_tokens"),
     }
 }

@@ -119,5 +119,6 @@ fn usage(usage: &Value) -> Usage {
         cache_read: read,
         cache_write: written,
         reasoning: 0,
+        ..Usage::default()
     }
 }

@@ -121,6 +121,7 @@ fn usage(provider: &str, api: &str, usage: &Value) -> Usage {
         cache_read: prompt.count("cached_tokens"),
         cache_write: prompt.count("cache_write_tokens"),
         reasoning: completion.count("reasoning_tokens"),
+        ..Usage::default()
     };
     match provider {
         "deepseek" => read.cache_read = usage.count("prompt_cache_hit_tokens"),

@@ -90,5 +90,6 @@ fn usage(usage: &Value) -> Usage {
         cache_read: usage.count("cached_tokens"),
         cache_write: 0,
         reasoning: tokens.count("reasoning_tokens"),
+        ..Usage::default()
     }
 }

@@ -128,5 +128,6 @@ fn usage(usage: &Value) -> Usage {
         cache_read: usage.count("cachedContentTokenCount"),
         cache_write: 0,
         reasoning: thoughts,
+        ..Usage::default()
     }
 }

@@ -71,6 +71,8 @@ pub(crate) struct Usage {
     pub(crate) output: u64,
     pub(crate) cache_read: u64,
     pub(crate) cache_write: u64,
+    /// The part of `cache_write` with the lifetime of an hour.
+    pub(crate) cache_write_long: u64,
     pub(crate) reasoning: u64,
 }
 
@@ -81,6 +83,7 @@ impl Usage {
             "output": self.output,
             "cache_read": self.cache_read,
             "cache_write": self.cache_write,
+            "cache_write_long": self.cache_write_long,
             "reasoning": self.reasoning,
         })
     }

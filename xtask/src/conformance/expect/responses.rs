@@ -85,5 +85,6 @@ fn usage(usage: &Value) -> Usage {
         cache_read: usage["input_tokens_details"].count("cached_tokens"),
         cache_write: usage["input_tokens_details"].count("cache_write_tokens"),
         reasoning: usage["output_tokens_details"].count("reasoning_tokens"),
+        ..Usage::default()
     }
 }

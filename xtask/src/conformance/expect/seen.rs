@@ -81,6 +81,7 @@ fn usage(usage: &Value) -> Usage {
         output: usage.count("completion_tokens"),
         cache_read: prompt.count("cached_tokens"),
         cache_write: prompt.count("cache_write_tokens"),
+        cache_write_long: prompt.count("cache_write_1h_tokens"),
         reasoning: usage["completion_tokens_details"].count("reasoning_tokens"),
     }
 }
