@@ -199,7 +199,8 @@ impl Shared {
     /// Sends the request with the key in use; a rejected key gives way to the next (S2.1). `Ok` is a success answer.
     async fn send(&self, outgoing: Outgoing, stream: bool) -> Result<Incoming, Error> {
         if self.needs_key && self.keys.current().is_none() {
-            let message = format!("no key for {}: set api_key in its configuration, or {}", self.name, self.key_env);
+            let message =
+                format!("no key for {}: set api_key in its configuration, or {}", self.name, self.key_env);
             return Err(Error::new(ErrorKind::Authentication, message));
         }
         let mut tries = self.keys.tries();
@@ -217,7 +218,12 @@ impl Shared {
         }
     }
 
-    async fn send_once(&self, outgoing: &Outgoing, stream: bool, key: Option<Key<'_>>) -> Result<Incoming, Error> {
+    async fn send_once(
+        &self,
+        outgoing: &Outgoing,
+        stream: bool,
+        key: Option<Key<'_>>,
+    ) -> Result<Incoming, Error> {
         let mut headers = self.headers.clone();
         for (name, value) in &outgoing.headers {
             // A configured header (`anthropic-beta`) goes before the dialect's own.
@@ -273,7 +279,8 @@ mod tests {
     #[tokio::test]
     async fn a_calls_future_is_small() {
         let transport = Transport::new(&crate::TransportConfig::default()).unwrap();
-        let adapter = Adapter::new(AdapterConfig::new("openai").base_url("http://127.0.0.1:9"), &transport).unwrap();
+        let adapter =
+            Adapter::new(AdapterConfig::new("openai").base_url("http://127.0.0.1:9"), &transport).unwrap();
         let (call, model) = (Call::ask("m", "hello"), "m".into());
         let size = size_of_val(&adapter.0.chat(&call, &model));
         assert!(size <= 4096, "{size} bytes");

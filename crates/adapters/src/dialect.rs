@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use mainstay_provider_core::{ChatChunk, ChatResponse, EmbedRequest, Error, ErrorKind, Usage, Wire};
 use mainstay_provider_core::chat::ChatRequest;
+use mainstay_provider_core::{ChatChunk, ChatResponse, EmbedRequest, Error, ErrorKind, Usage, Wire};
 
 use crate::framing::{Frame, Frames};
 
@@ -55,8 +55,9 @@ pub(crate) struct Outgoing {
 impl Outgoing {
     /// A request with this JSON body and no headers of its own.
     pub(crate) fn json(path: impl Into<String>, body: &impl serde::Serialize) -> Result<Self, Error> {
-        let body = serde_json::to_vec(body)
-            .map_err(|error| Error::new(ErrorKind::Internal, "the request cannot be written as JSON").with_source(error))?;
+        let body = serde_json::to_vec(body).map_err(|error| {
+            Error::new(ErrorKind::Internal, "the request cannot be written as JSON").with_source(error)
+        })?;
         Ok(Self { path: path.into(), headers: HeaderMap::new(), body: body.into() })
     }
 

@@ -9,7 +9,7 @@ use futures_core::Stream;
 use mainstay_provider_core::{ChunkResult, Error, Wire};
 
 use crate::dialect::{Chunks, Flow, ReadStream};
-use crate::framing::{Frame, FramingError, Frames};
+use crate::framing::{Frame, Frames, FramingError};
 
 /// The chunks of one streamed answer. Events are handed out as they arrive; nothing is batched or delayed.
 pub(crate) struct Driver<R> {
@@ -72,7 +72,10 @@ where
         }
     }
 
-    fn stamp(&self, mut chunk: Wire<mainstay_provider_core::ChatChunk>) -> Wire<mainstay_provider_core::ChatChunk> {
+    fn stamp(
+        &self,
+        mut chunk: Wire<mainstay_provider_core::ChatChunk>,
+    ) -> Wire<mainstay_provider_core::ChatChunk> {
         // Only what a dialect made: a provider's own text is passed on untouched.
         if chunk.raw().is_none() && chunk.created == 0 {
             chunk.created = self.created;

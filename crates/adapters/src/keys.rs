@@ -39,14 +39,24 @@ impl KeyRing {
 
     /// Puts the next key in use if `error` says that this one is no good, and tells so. `false` when another key
     /// would not help.
-    pub(crate) fn rejected(&self, key: Option<Key<'_>>, error: &Error, provider: &str, events: &Events) -> bool {
+    pub(crate) fn rejected(
+        &self,
+        key: Option<Key<'_>>,
+        error: &Error,
+        provider: &str,
+        events: &Events,
+    ) -> bool {
         if error.remedy() != Remedy::SwitchKey {
             return false;
         }
         let Some(key) = key else { return false };
         // Only the first of several calls that fail with the same key moves on; the others find the next one in use.
-        let moved =
-            self.turn.compare_exchange(key.turn, key.turn.wrapping_add(1), Ordering::Relaxed, Ordering::Relaxed);
+        let moved = self.turn.compare_exchange(
+            key.turn,
+            key.turn.wrapping_add(1),
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
         if moved.is_ok() {
             events.send(|| {
                 Event::new("key.rejected", Severity::Alert)

@@ -18,8 +18,8 @@ mod translate;
 mod transport;
 
 pub use self::adapter::Adapter;
-pub use self::failure::FailedGeneration;
 pub use self::config::{AdapterConfig, Api, PromptCaching};
+pub use self::failure::FailedGeneration;
 pub use self::registry::{ProviderInfo, provider, providers};
 #[cfg(feature = "sim")]
 pub use self::sim::Sim;

@@ -59,9 +59,7 @@ pub(crate) fn base_url(row: &Row, config: &AdapterConfig) -> Result<String, Erro
     }
     let region = config.region.as_deref();
     match row.info.name {
-        "bedrock" => {
-            Ok(format!("https://bedrock-runtime.{}.amazonaws.com", region.unwrap_or("us-east-1")))
-        }
+        "bedrock" => Ok(format!("https://bedrock-runtime.{}.amazonaws.com", region.unwrap_or("us-east-1"))),
         "vertex" => Ok(match region {
             None | Some("global") => "https://aiplatform.googleapis.com/v1".into(),
             Some(region) => format!("https://{region}-aiplatform.googleapis.com/v1"),
@@ -76,8 +74,25 @@ pub(crate) fn base_url(row: &Row, config: &AdapterConfig) -> Result<String, Erro
 
 /// Every provider there is, compiled in or not.
 const ALL: &[&str] = &[
-    "anthropic", "azure-openai", "bedrock", "cerebras", "cohere", "deepseek", "gemini", "groq", "huggingface", "mistral",
-    "ollama", "openai", "openrouter", "perplexity", "together", "vertex", "vllm", "xai", "zai",
+    "anthropic",
+    "azure-openai",
+    "bedrock",
+    "cerebras",
+    "cohere",
+    "deepseek",
+    "gemini",
+    "groq",
+    "huggingface",
+    "mistral",
+    "ollama",
+    "openai",
+    "openrouter",
+    "perplexity",
+    "together",
+    "vertex",
+    "vllm",
+    "xai",
+    "zai",
 ];
 
 /// A row of a provider that speaks OpenAI's dialect: its name, address, key variable and profile.
@@ -155,7 +170,9 @@ static ROWS: &[Row] = &[
             needs_key: true,
         },
         dialect: |config| match config.api {
-            Api::ChatCompletions => dialects::openai::dialect(config, &dialects::openai::profile::GEMINI_OPENAI),
+            Api::ChatCompletions => {
+                dialects::openai::dialect(config, &dialects::openai::profile::GEMINI_OPENAI)
+            }
             _ => dialects::gemini::dialect(config),
         },
         // In the header and never in the address, where logs would keep it.

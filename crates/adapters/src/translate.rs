@@ -3,7 +3,7 @@
 #[cfg(any(feature = "anthropic", feature = "bedrock"))]
 pub(crate) mod claude;
 
-use mainstay_provider_core::chat::{FunctionCall, ImageUrl, Message};
+use mainstay_provider_core::chat::{FunctionCall, ImageUrl};
 use mainstay_provider_core::{Error, ErrorKind, Extra};
 use serde_json::{Map, Value};
 
@@ -54,11 +54,6 @@ pub(crate) fn arguments(call: &FunctionCall) -> Result<Value, Error> {
     })
 }
 
-/// Instructions (system and developer messages) apart from the turns.
-pub(crate) fn split_instructions(messages: &[Message]) -> (Vec<&Message>, Vec<&Message>) {
-    messages.iter().partition(|message| message.role.is_instruction())
-}
-
 /// Puts the caller's provider-specific parameters into the provider's request (S1.9): objects are merged member by
 /// member, everything else is replaced.
 pub(crate) fn merge_parameters(body: &mut Map<String, Value>, parameters: &Extra) {
@@ -92,7 +87,9 @@ pub(crate) fn path_segment(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => encoded.push(char::from(byte)),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                encoded.push(char::from(byte))
+            }
             other => encoded.push_str(&format!("%{other:02X}")),
         }
     }

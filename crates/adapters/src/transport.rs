@@ -90,7 +90,9 @@ impl Transport {
     /// The way to one provider.
     pub(crate) fn to(&self, base: Base) -> Route {
         let way = match &self.0 {
-            Way::Direct(direct) => RouteWay::Direct(Pool::new(&base, direct.connector.clone(), &direct.config)),
+            Way::Direct(direct) => {
+                RouteWay::Direct(Pool::new(&base, direct.connector.clone(), &direct.config))
+            }
             #[cfg(feature = "reqwest")]
             Way::Reqwest(client) => RouteWay::Reqwest(client.clone()),
         };
@@ -190,7 +192,10 @@ fn within(length: usize, limit: usize) -> Result<(), Error> {
 // Errors in the words of the taxonomy, without the address: a gateway's caller must not see it.
 
 fn silent() -> Error {
-    Error::new(ErrorKind::Timeout(Timer::Idle), "the provider was silent for too long (transport.read_timeout)")
+    Error::new(
+        ErrorKind::Timeout(Timer::Idle),
+        "the provider was silent for too long (transport.read_timeout)",
+    )
 }
 
 fn slow_connect() -> Error {

@@ -1,5 +1,6 @@
 //! A provider that answers whole though a stream was asked for is understood, not reported as broken.
 #![cfg(all(feature = "gemini", feature = "openai"))]
+#![allow(clippy::unwrap_used)]
 
 use mainstay_adapters::{Adapter, AdapterConfig, Transport, TransportConfig};
 use mainstay_provider_core::{Call, ChatRequest, FinishReason, Message, Provider as _};
@@ -40,7 +41,8 @@ async fn streamed(kind: &str, body: Value) -> mainstay_provider_core::ChatRespon
 
 #[tokio::test]
 async fn geminis_list_of_pieces_is_one_answer_and_its_reasons_may_be_numbers() {
-    let piece = |text: &str| json!({"candidates": [{"content": {"role": "model", "parts": [{"text": text}]}}]});
+    let piece =
+        |text: &str| json!({"candidates": [{"content": {"role": "model", "parts": [{"text": text}]}}]});
     let mut last = piece("ribou");
     last["candidates"][0]["finishReason"] = 1.into();
     last["usageMetadata"] = json!({"promptTokenCount": 3, "candidatesTokenCount": 2});

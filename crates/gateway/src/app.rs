@@ -68,7 +68,10 @@ impl App {
     }
 
     /// Reads a JSON request: its form is checked before its body is read, and its size while it is read.
-    pub(crate) async fn json<T: DeserializeOwned>(&self, request: Request) -> Result<(T, HeaderMap), ApiError> {
+    pub(crate) async fn json<T: DeserializeOwned>(
+        &self,
+        request: Request,
+    ) -> Result<(T, HeaderMap), ApiError> {
         let (parts, body) = request.into_parts();
         check_form(&parts.headers)?;
         let body = self.read(body).await?;
@@ -92,14 +95,17 @@ impl App {
 }
 
 fn check_form(headers: &HeaderMap) -> Result<(), ApiError> {
-    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let content_type =
+        headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = content_type.split(';').next().unwrap_or_default().trim();
     // A page in a browser can send other types to a local server unasked; JSON makes it ask first.
     if !essence.eq_ignore_ascii_case("application/json") && !essence.ends_with("+json") {
         return Err(ApiError::unsupported("send the header content-type: application/json"));
     }
     match headers.get(header::CONTENT_ENCODING) {
-        Some(encoding) if encoding != "identity" => Err(ApiError::unsupported("send the body without compression")),
+        Some(encoding) if encoding != "identity" => {
+            Err(ApiError::unsupported("send the body without compression"))
+        }
         _ => Ok(()),
     }
 }
@@ -122,7 +128,10 @@ fn explain_json<T: DeserializeOwned>(body: &[u8]) -> ApiError {
 }
 
 async fn unknown_route(method: Method, uri: Uri) -> Response {
-    let message = format!("there is no {method} {}; this gateway serves /v1/chat/completions, /v1/embeddings, /v1/models", uri.path());
+    let message = format!(
+        "there is no {method} {}; this gateway serves /v1/chat/completions, /v1/embeddings, /v1/models",
+        uri.path()
+    );
     ApiError::new(StatusCode::NOT_FOUND, message).code("unknown_url").into_response_now()
 }
 

@@ -103,7 +103,11 @@ impl ConfigFile {
 fn read_config(path: &Path) -> Result<GatewayConfig, Failure> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     GatewayConfig::from_toml(&text).map_err(|problems| {
-        problems.iter().map(|problem| format!("{}: {problem}", path.display())).collect::<Vec<_>>().join("\n       ")
+        problems
+            .iter()
+            .map(|problem| format!("{}: {problem}", path.display()))
+            .collect::<Vec<_>>()
+            .join("\n       ")
     })
 }
 
@@ -132,10 +136,15 @@ fn log_event(event: mainstay::Event) {
 }
 
 fn log_to_stderr() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("MAINSTAY_LOG").unwrap_or_else(|_| "info".into());
+    let filter =
+        tracing_subscriber::EnvFilter::try_from_env("MAINSTAY_LOG").unwrap_or_else(|_| "info".into());
     let colours = std::io::stderr().is_terminal();
     // A second start within one process (a test) keeps the first.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(colours)
+        .try_init();
 }
 
 /// One worker on one core needs no work stealing.
@@ -174,7 +183,8 @@ fn models_command(file: &ConfigFile) -> Result<(), Failure> {
     client(&config)?;
     let mut lines = String::new();
     for (name, model) in &config.client.models {
-        let deployments: Vec<_> = model.deployments.iter().map(|deployment| deployment.model.as_str()).collect();
+        let deployments: Vec<_> =
+            model.deployments.iter().map(|deployment| deployment.model.as_str()).collect();
         lines.push_str(&format!("{name:<24} {}\n", deployments.join(", ")));
     }
     let providers: Vec<_> = config.client.providers.keys().map(String::as_str).collect();
@@ -237,5 +247,7 @@ fn explain(error: Error) -> Failure {
 
 fn print(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| format!("standard output: {error}"))
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(|error| format!("standard output: {error}"))
 }

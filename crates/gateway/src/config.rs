@@ -110,11 +110,23 @@ mod tests {
                     [models.main]\ndeployments = []\n\n[modles]\n";
         let problems = problems(text);
         assert_eq!(problems.len(), 4, "{problems:#?}");
-        assert!(problems[0].starts_with("line 3") && problems[0].contains("max_body_bytes"), "{}", problems[0]);
-        assert!(problems[1].starts_with("line 6") && problems[1].contains("did you mean \"api_key\""), "{}", problems[1]);
+        assert!(
+            problems[0].starts_with("line 3") && problems[0].contains("max_body_bytes"),
+            "{}",
+            problems[0]
+        );
+        assert!(
+            problems[1].starts_with("line 6") && problems[1].contains("did you mean \"api_key\""),
+            "{}",
+            problems[1]
+        );
         assert!(problems[2].starts_with("line 8") || problems[2].starts_with("line 9"), "{}", problems[2]);
         assert!(problems[2].contains("deployments is empty"), "{}", problems[2]);
-        assert!(problems[3].starts_with("line 11") && problems[3].contains("did you mean \"models\""), "{}", problems[3]);
+        assert!(
+            problems[3].starts_with("line 11") && problems[3].contains("did you mean \"models\""),
+            "{}",
+            problems[3]
+        );
     }
 
     #[test]
@@ -123,10 +135,22 @@ mod tests {
     }
 
     #[test]
+    fn the_published_schema_is_the_current_one() {
+        let published = include_str!("../../../docs/config.schema.json");
+        let published: serde_json::Value = serde_json::from_str(published).unwrap();
+        let current = serde_json::to_value(GatewayConfig::schema()).unwrap();
+        assert_eq!(
+            published, current,
+            "print it anew: cargo run -p mainstay-gateway -- schema > docs/config.schema.json"
+        );
+    }
+
+    #[test]
     fn spans_and_addresses_are_checked() {
         let problems = problems("[server]\nlisten = \"localhost\"\n");
         assert!(problems[0].starts_with("line 2"), "{problems:?}");
-        let config = GatewayConfig::from_toml("[server]\ndrain_limit = \"2m\"\nbody_timeout = 1.5\n").unwrap();
+        let config =
+            GatewayConfig::from_toml("[server]\ndrain_limit = \"2m\"\nbody_timeout = 1.5\n").unwrap();
         assert_eq!(config.server.drain_limit.duration(), Duration::from_secs(120));
         assert_eq!(config.server.body_timeout.duration(), Duration::from_millis(1500));
     }

@@ -30,7 +30,8 @@ async fn answer(app: &App, asked: EmbedRequest, context: mainstay::Context) -> R
         None | Some("float") => false,
         Some("base64") => true,
         Some(_) => {
-            return Err(ApiError::bad_request("encoding_format must be \"float\" or \"base64\"").param("encoding_format"));
+            return Err(ApiError::bad_request("encoding_format must be \"float\" or \"base64\"")
+                .param("encoding_format"));
         }
     };
     let model = asked.model.clone();

@@ -38,7 +38,8 @@ impl ApiError {
     }
 
     pub(crate) fn too_large(limit: usize) -> Self {
-        let message = format!("the body is larger than {limit} bytes; make it smaller or raise server.max_body_bytes");
+        let message =
+            format!("the body is larger than {limit} bytes; make it smaller or raise server.max_body_bytes");
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, message).code("request_too_large")
     }
 
@@ -71,7 +72,10 @@ impl ApiError {
         if let Some(wait) = self.retry_after {
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-            headers.insert("retry-after-ms", HeaderValue::from(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)));
+            headers.insert(
+                "retry-after-ms",
+                HeaderValue::from(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
+            );
         }
         response
     }
@@ -133,12 +137,19 @@ fn status_of(error: &Error) -> StatusCode {
         ErrorKind::Authentication => StatusCode::UNAUTHORIZED,
         ErrorKind::PermissionDenied => StatusCode::FORBIDDEN,
         ErrorKind::ModelNotFound => StatusCode::NOT_FOUND,
-        ErrorKind::RateLimited | ErrorKind::QuotaExhausted | ErrorKind::LimitReached => StatusCode::TOO_MANY_REQUESTS,
+        ErrorKind::RateLimited | ErrorKind::QuotaExhausted | ErrorKind::LimitReached => {
+            StatusCode::TOO_MANY_REQUESTS
+        }
         ErrorKind::Overloaded | ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         ErrorKind::Timeout(_) => StatusCode::GATEWAY_TIMEOUT,
-        ErrorKind::Network | ErrorKind::MalformedResponse | ErrorKind::MalformedToolCall => StatusCode::BAD_GATEWAY,
+        ErrorKind::Network | ErrorKind::MalformedResponse | ErrorKind::MalformedToolCall => {
+            StatusCode::BAD_GATEWAY
+        }
         ErrorKind::ServerError => {
-            let own = error.status().filter(|status| *status >= 500).and_then(|status| StatusCode::from_u16(status).ok());
+            let own = error
+                .status()
+                .filter(|status| *status >= 500)
+                .and_then(|status| StatusCode::from_u16(status).ok());
             own.unwrap_or(StatusCode::BAD_GATEWAY)
         }
         _ => StatusCode::INTERNAL_SERVER_ERROR,

@@ -31,7 +31,8 @@ pub(crate) fn context(headers: &HeaderMap) -> Context {
 /// The client's own id if it is short and plain, or a new one.
 fn request_id(headers: &HeaderMap) -> String {
     const LONGEST: usize = 128;
-    let plain = |id: &&str| !id.is_empty() && id.len() <= LONGEST && id.bytes().all(|byte| byte.is_ascii_graphic());
+    let plain =
+        |id: &&str| !id.is_empty() && id.len() <= LONGEST && id.bytes().all(|byte| byte.is_ascii_graphic());
     let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(plain);
     given.map_or_else(|| format!("req_{:016x}", fastrand::u64(..)), str::to_owned)
 }

@@ -26,7 +26,8 @@ pub(crate) fn listed(config: &Config) -> Vec<Listed> {
         let owner = model.deployments.first().and_then(|deployment| deployment.model.split_once('/'));
         (name.clone(), owner.map_or("openai", |(provider, _)| provider).to_owned())
     });
-    let simulated = config.providers.iter().filter(|(name, provider)| provider.kind.as_ref().unwrap_or(name) == "sim");
+    let simulated =
+        config.providers.iter().filter(|(name, provider)| provider.kind.as_ref().unwrap_or(name) == "sim");
     let simulated = simulated.flat_map(|(name, _)| {
         let model = move |model: &&str| (format!("{name}/{model}"), name.clone());
         mainstay::adapters::Sim::MODELS.iter().map(model)
@@ -44,7 +45,10 @@ pub(crate) async fn one(State(app): State<App>, Path(name): Path<String>) -> Res
         Some(model) => Json(model).into_response(),
         None => {
             let message = format!("no model {name:?}; GET /v1/models lists those that have a name here");
-            ApiError::new(StatusCode::NOT_FOUND, message).code("model_not_found").param("model").into_response()
+            ApiError::new(StatusCode::NOT_FOUND, message)
+                .code("model_not_found")
+                .param("model")
+                .into_response()
         }
     }
 }

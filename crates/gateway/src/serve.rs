@@ -41,7 +41,8 @@ pub(crate) async fn run(config: GatewayConfig, client: Client) -> Result<(), Str
             }
         });
     };
-    let mut drain = std::pin::pin!(drain_begins(&mut signals, &shutdown, config.server.drain_delay.duration()));
+    let mut drain =
+        std::pin::pin!(drain_begins(&mut signals, &shutdown, config.server.drain_delay.duration()));
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {

@@ -1,5 +1,7 @@
 //! When the client goes away, the upstream request is cancelled within 100 ms.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! Bad input and bad upstreams: a clear error in OpenAI's shape, naming field and cure.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use std::time::Duration;
@@ -19,7 +21,10 @@ async fn a_whole_answer_is_the_providers_own_text() {
     let (upstream, gateway) = healthy().await;
     let answer = chat(&gateway, "\"top_k\":5").await;
     assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with(ANSWER), "{answer}");
-    assert!(answer.contains("x-mainstay-provider: up") && answer.contains("x-mainstay-attempts: 1"), "{answer}");
+    assert!(
+        answer.contains("x-mainstay-provider: up") && answer.contains("x-mainstay-attempts: 1"),
+        "{answer}"
+    );
     let asked = upstream.requests.lock().unwrap().remove(0);
     // S1.9: unknown parameters pass; S1.3: the logical name does not.
     assert!(asked.contains("\"top_k\":5") && asked.contains("\"model\":\"the-model\""), "{asked}");
@@ -34,15 +39,26 @@ async fn bad_requests_name_the_field_and_the_cure() {
         ("{\"model\":\"m\",\"messages\":[]}", 400, "messages is empty"),
         ("{\"model\":\"\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}", 400, "model is empty"),
         ("{\"model\":\"m\",\"messages\":[{\"content\":\"x\"}]}", 400, "\"param\":\"messages[0]\""),
-        ("{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"temperature\":\"hot\"}", 400, "temperature"),
-        ("{\"model\":\"nope/x/y\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}", 404, "there are: m"),
+        (
+            "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"temperature\":\"hot\"}",
+            400,
+            "temperature",
+        ),
+        (
+            "{\"model\":\"nope/x/y\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}",
+            404,
+            "there are: m",
+        ),
         ("not json", 400, "not the JSON that is expected"),
         ("{} {}", 400, "missing field"),
     ] {
         let answer = exchange(&gateway, &post("/v1/chat/completions", body)).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{body}: {answer}");
         assert!(answer.contains(told), "{body}: {answer}");
-        assert!(answer.contains("\"error\":{") && answer.contains("\"type\":\"invalid_request_error\""), "{answer}");
+        assert!(
+            answer.contains("\"error\":{") && answer.contains("\"type\":\"invalid_request_error\""),
+            "{answer}"
+        );
     }
 }
 
@@ -50,8 +66,15 @@ async fn bad_requests_name_the_field_and_the_cure() {
 #[tokio::test]
 async fn hostile_json_is_refused_without_harm() {
     let (_upstream, gateway) = healthy().await;
-    let deep = format!("{{\"model\":\"m\",\"messages\":[{{\"role\":\"user\",\"content\":\"x\"}}],\"x\":{}", "[".repeat(4000));
-    for body in [deep.as_str(), "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"\\ud800\"}]}", "{\"n\":1e400}"] {
+    let deep = format!(
+        "{{\"model\":\"m\",\"messages\":[{{\"role\":\"user\",\"content\":\"x\"}}],\"x\":{}",
+        "[".repeat(4000)
+    );
+    for body in [
+        deep.as_str(),
+        "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"\\ud800\"}]}",
+        "{\"n\":1e400}",
+    ] {
         let answer = exchange(&gateway, &post("/v1/chat/completions", body)).await;
         assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
     }
@@ -102,7 +125,10 @@ async fn other_content_types_and_routes_and_methods_are_told_what_to_do() {
     let (_upstream, gateway) = healthy().await;
     let form = post("/v1/chat/completions", &chat_body("")).replace("application/json", "text/plain");
     let answer = exchange(&gateway, &form).await;
-    assert!(answer.starts_with("HTTP/1.1 415") && answer.contains("content-type: application/json"), "{answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 415") && answer.contains("content-type: application/json"),
+        "{answer}"
+    );
     let answer = exchange(&gateway, &post("/v1/completion", "{}")).await;
     assert!(answer.starts_with("HTTP/1.1 404") && answer.contains("/v1/chat/completions"), "{answer}");
     let answer = exchange(&gateway, "GET /v1/chat/completions HTTP/1.1\r\nhost: g\r\n\r\n").await;
@@ -135,6 +161,9 @@ async fn a_200_that_is_no_answer_is_a_502() {
         let upstream = Upstream::answering(json_response("200 OK", body)).await;
         let gateway = Gateway::before(&upstream, "");
         let answer = chat(&gateway, "").await;
-        assert!(answer.starts_with("HTTP/1.1 502") && answer.contains("malformed_response"), "{body}: {answer}");
+        assert!(
+            answer.starts_with("HTTP/1.1 502") && answer.contains("malformed_response"),
+            "{body}: {answer}"
+        );
     }
 }

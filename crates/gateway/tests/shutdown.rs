@@ -1,10 +1,14 @@
 //! Stopping: readiness first, running answers to their end, the rest cut off with an error event (rules G1, G2).
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use std::time::Duration;
 
-use common::{Client, FINISH, Gateway, LAST_CHUNK, STREAM_HEAD, Upstream, chat_body, exchange, post, sse_chunk, word};
+use common::{
+    Client, FINISH, Gateway, LAST_CHUNK, STREAM_HEAD, Upstream, chat_body, exchange, post, sse_chunk, word,
+};
 use tokio::io::AsyncWriteExt as _;
 
 const READY: &str = "GET /health/ready HTTP/1.1\r\nhost: g\r\n\r\n";
@@ -14,7 +18,8 @@ async fn slow_stream(middle: Duration) -> Upstream {
     Upstream::start(move |mut stream| async move {
         stream.write_all(format!("{STREAM_HEAD}{}", sse_chunk(&word("first"))).as_bytes()).await.unwrap();
         tokio::time::sleep(middle).await;
-        let rest = format!("{}{}{}{LAST_CHUNK}", sse_chunk(&word("last")), sse_chunk(FINISH), sse_chunk("[DONE]"));
+        let rest =
+            format!("{}{}{}{LAST_CHUNK}", sse_chunk(&word("last")), sse_chunk(FINISH), sse_chunk("[DONE]"));
         let _ = stream.write_all(rest.as_bytes()).await;
     })
     .await
@@ -60,7 +65,10 @@ async fn what_takes_too_long_is_cut_off_with_an_error_event() {
     let mut client = open_stream(&gateway).await;
     gateway.terminate();
     let rest = client.read_to_end().await;
-    assert!(rest.contains("\"error\"") && rest.contains("shutting down") && !rest.contains("[DONE]"), "{rest}");
+    assert!(
+        rest.contains("\"error\"") && rest.contains("shutting down") && !rest.contains("[DONE]"),
+        "{rest}"
+    );
     assert!(gateway.ended().await.success());
 }
 

@@ -1,5 +1,7 @@
 //! Streams: events pass as they arrive, ends are told truly.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use std::time::Duration;

@@ -7,8 +7,8 @@ use std::task::{Context as TaskContext, Poll};
 use futures_core::Stream;
 use mainstay_adapters::{Adapter, AdapterConfig, Transport, TransportConfig};
 use mainstay_provider_core::{
-    BoxEmbedder, BoxProvider, Call, ChatResponse, Chunks, ChunkResult, EmbedCall, EmbedReply, Embedder, Error, Events,
-    Provider, Reply, ReplyHead, Wire,
+    BoxEmbedder, BoxProvider, Call, ChatResponse, ChunkResult, Chunks, EmbedCall, EmbedReply, Embedder,
+    Error, Events, Provider, Reply, ReplyHead, Wire,
 };
 
 use crate::config::Config;
@@ -76,6 +76,7 @@ impl Client {
     ///
     /// # Errors
     /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration), naming the setting and the cure.
+    #[allow(clippy::disallowed_methods)] // no layer: the environment is read here and nowhere below
     pub fn from_config(config: &Config) -> Result<Self, Error> {
         Self::builder().config(config, |name| std::env::var(name).ok())?.build()
     }

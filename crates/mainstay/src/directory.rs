@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
 use mainstay_provider_core::{
-    BoxEmbedder, BoxFuture, BoxProvider, Call, EmbedCall, EmbedReply, Embedder, Error, ErrorKind, ModelId, Provider, Reply,
+    BoxEmbedder, BoxFuture, BoxProvider, Call, EmbedCall, EmbedReply, Embedder, Error, ErrorKind, ModelId,
+    Provider, Reply,
 };
 use tower::Service;
 
@@ -46,7 +47,9 @@ impl Directory {
     pub(crate) fn add_model(&mut self, name: &str, target: &str) -> Result<(), Error> {
         let found = self.0.physical(target).ok_or_else(|| {
             let known = self.0.names();
-            configuration(format!("models.{name}: {target:?} names no configured provider; there are: {known}"))
+            configuration(format!(
+                "models.{name}: {target:?} names no configured provider; there are: {known}"
+            ))
         })?;
         Arc::make_mut(&mut self.0).models.insert(name.to_owned(), found);
         Ok(())

@@ -40,7 +40,10 @@ impl Auth {
         let Some(key) = key else { return Ok(()) };
         match self {
             Auth::Bearer => {
-                headers.insert(header::AUTHORIZATION, secret_header(&format!("Bearer {}", key.expose_secret()))?);
+                headers.insert(
+                    header::AUTHORIZATION,
+                    secret_header(&format!("Bearer {}", key.expose_secret()))?,
+                );
             }
             Auth::Header(name) => {
                 headers.insert(HeaderName::from_static(name), secret_header(key.expose_secret())?);

@@ -22,7 +22,8 @@ const REQUEST_IDS: [&str; 8] = [
 /// The provider's id of the request.
 pub(crate) fn request_id(headers: &HeaderMap) -> Option<String> {
     // One pass over the headers that there are: looking up names that are not would cost more.
-    let rank = |name: &str| name.ends_with("id").then(|| REQUEST_IDS.iter().position(|id| *id == name)).flatten();
+    let rank =
+        |name: &str| name.ends_with("id").then(|| REQUEST_IDS.iter().position(|id| *id == name)).flatten();
     let ids = headers.iter().filter_map(|(name, value)| Some((rank(name.as_str())?, readable(value)?)));
     ids.min_by_key(|(rank, _)| *rank).map(|(_, id)| id.to_owned())
 }

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use mainstay_provider_core::chat::replay;
 use mainstay_provider_core::{
-    BoxChunks, BoxFuture, Call, ChunkResult, EmbedCall, EmbedReply, Error, ErrorKind, Reply, ReplyHead, Usage, Wire,
+    BoxChunks, BoxFuture, Call, ChunkResult, EmbedCall, EmbedReply, Error, ErrorKind, Reply, ReplyHead,
+    Usage, Wire,
 };
 use tokio::time::Instant;
 use tower_service::Service;
@@ -82,7 +83,8 @@ async fn answer(head: ReplyHead, call: &Call) -> Result<Reply, Error> {
     if !request.is_stream() {
         return Ok(Reply::whole(head, script.answer));
     }
-    let mut chunks: Vec<ChunkResult> = script::words(replay(script.answer)).into_iter().map(|c| Ok(Wire::from(c))).collect();
+    let mut chunks: Vec<ChunkResult> =
+        script::words(replay(script.answer)).into_iter().map(|c| Ok(Wire::from(c))).collect();
     if script.cut {
         chunks.truncate(chunks.len() / 2);
         chunks.push(Err(Error::new(ErrorKind::Network, "the simulated provider broke off")));
@@ -106,7 +108,10 @@ impl Paced {
 impl futures_core::Stream for Paced {
     type Item = ChunkResult;
 
-    fn poll_next(mut self: std::pin::Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<Option<ChunkResult>> {
+    fn poll_next(
+        mut self: std::pin::Pin<&mut Self>,
+        task: &mut TaskContext<'_>,
+    ) -> Poll<Option<ChunkResult>> {
         if let Some(wait) = &mut self.wait {
             std::task::ready!(wait.as_mut().poll(task));
         }
@@ -133,7 +138,8 @@ impl Service<EmbedCall> for Sim {
 
 fn embed(head: ReplyHead, call: &EmbedCall) -> Result<EmbedReply, Error> {
     let texts = call.request.input.texts().ok_or_else(|| {
-        Error::new(ErrorKind::InvalidRequest, "the simulated provider embeds texts, not tokens").with_param("input")
+        Error::new(ErrorKind::InvalidRequest, "the simulated provider embeds texts, not tokens")
+            .with_param("input")
     })?;
     let dimensions = call.request.dimensions.map_or(64, |dimensions| dimensions.clamp(1, 4096) as usize);
     let vectors = texts.iter().map(|text| script::vector(text, dimensions)).collect();

@@ -25,7 +25,8 @@ impl Script {
             "json" => Message::assistant(json_answer(request)),
             model => return Err(failure(model)),
         };
-        let stopped = if message.tool_calls.is_empty() { FinishReason::Stop } else { FinishReason::ToolCalls };
+        let stopped =
+            if message.tool_calls.is_empty() { FinishReason::Stop } else { FinishReason::ToolCalls };
         let output = tokens(&message.text()) + message.tool_calls.len() as u64 * 8;
         let input = request.messages.iter().map(|message| tokens(&message.text()) + 4).sum();
         let mut answer = ChatResponse::new(request.model.as_str(), message, stopped);
@@ -53,7 +54,8 @@ fn tool_calls(request: &ChatRequest, asked: &str) -> Message {
         Some(ToolChoice::Function(name)) => Some(name.as_str()),
         _ => None,
     };
-    let chosen = request.tools.iter().filter_map(|tool| tool.function.as_ref().map(|function| (tool, function)));
+    let chosen =
+        request.tools.iter().filter_map(|tool| tool.function.as_ref().map(|function| (tool, function)));
     let chosen = chosen.filter(|(_, function)| named.is_none_or(|name| name == function.name));
     let calls = chosen.take(if all { usize::MAX } else { 1 }).map(|(tool, function)| {
         ToolCall::function(crate::translate::new_tool_call_id(), &function.name, arguments(tool))
@@ -92,7 +94,10 @@ fn example(schema: &Value, depth: usize) -> Value {
     match kind {
         "object" if depth < DEEPEST => {
             let members = schema.get("properties").and_then(Value::as_object);
-            let members = members.into_iter().flatten().map(|(name, schema)| (name.clone(), example(schema, depth + 1)));
+            let members = members
+                .into_iter()
+                .flatten()
+                .map(|(name, schema)| (name.clone(), example(schema, depth + 1)));
             Value::Object(members.collect::<Map<_, _>>())
         }
         "object" => json!({}),
@@ -127,7 +132,9 @@ fn failure(model: &str) -> Error {
                 "the simulated provider has no model {model:?}; it has {} and error-STATUS",
                 super::Sim::MODELS.join(", ")
             );
-            return Error::new(ErrorKind::ModelNotFound, message).with_status(404).with_code("model_not_found");
+            return Error::new(ErrorKind::ModelNotFound, message)
+                .with_status(404)
+                .with_code("model_not_found");
         }
     };
     let status = status.unwrap_or(if kind == ErrorKind::QuotaExhausted { 429 } else { 400 });

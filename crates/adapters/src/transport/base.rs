@@ -33,7 +33,8 @@ impl Base {
         if parts.path_and_query.as_ref().is_some_and(|path| path.query().is_some()) {
             return Err(wrong("must not hold a query; headers and api_version have settings of their own"));
         }
-        let path = parts.path_and_query.map_or(String::new(), |path| path.path().trim_end_matches('/').to_owned());
+        let path =
+            parts.path_and_query.map_or(String::new(), |path| path.path().trim_end_matches('/').to_owned());
         let host = HeaderValue::from_str(authority.as_str()).map_err(|_| wrong("has no host"))?;
         Ok(Self { scheme, authority, path, host })
     }
@@ -45,7 +46,11 @@ impl Base {
 
     /// Where connections go.
     pub(super) fn origin(&self) -> Result<Uri, http::Error> {
-        Uri::builder().scheme(self.scheme.clone()).authority(self.authority.clone()).path_and_query("/").build()
+        Uri::builder()
+            .scheme(self.scheme.clone())
+            .authority(self.authority.clone())
+            .path_and_query("/")
+            .build()
     }
 
     /// A request's target: path and query alone, as HTTP/1.1 sends it to an origin server.

@@ -26,7 +26,8 @@ impl Connector {
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(Duration::from_secs(30)));
-        let https = HttpsConnectorBuilder::new().with_tls_config(tls_config()?).https_or_http().enable_http1();
+        let https =
+            HttpsConnectorBuilder::new().with_tls_config(tls_config()?).https_or_http().enable_http1();
         Ok(Self { https: https.wrap_connector(tcp), timeout: config.connect_timeout })
     }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response, Uri};
 use http_body_util::Full;
-use hyper::client::conn::http1::{self, SendRequest};
 use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
 use mainstay_provider_core::Error;
 use tokio::time::Instant;
 

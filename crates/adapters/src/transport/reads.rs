@@ -21,7 +21,10 @@ pub(crate) struct Reads {
 }
 
 enum Way {
-    Direct { body: Incoming, connection: Option<(Sender, Idle)> },
+    Direct {
+        body: Incoming,
+        connection: Option<(Sender, Idle)>,
+    },
     #[cfg(feature = "reqwest")]
     Reqwest(reqwest::Body),
 }
@@ -144,7 +147,9 @@ mod tests {
         let begun = Instant::now();
         for _ in 0..3 {
             // Something comes every eight seconds.
-            let waited = tokio::time::timeout(Duration::from_secs(8), std::future::poll_fn(|task| silence.poll(task))).await;
+            let waited =
+                tokio::time::timeout(Duration::from_secs(8), std::future::poll_fn(|task| silence.poll(task)))
+                    .await;
             assert!(waited.is_err(), "told too early");
             silence.broken();
         }

@@ -1,6 +1,6 @@
 //! A real gateway process, a raw upstream, and a raw client: the tests watch sockets, so nothing stands in between.
 
-#![allow(dead_code)] // each test file uses its part
+#![allow(clippy::unwrap_used, dead_code, missing_docs, unreachable_pub)] // tests; each file uses its part
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, Stdio};
@@ -34,7 +34,8 @@ impl Gateway {
             .unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.split("http://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default();
+        let address =
+            line.split("http://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default();
         let address = address.trim().to_owned();
         assert!(!address.is_empty(), "the gateway said: {line}");
         Self { child, address, _config: file }
@@ -128,7 +129,10 @@ async fn read_message(stream: &mut TcpStream) -> String {
     loop {
         if let Some(end) = find(&read, b"\r\n\r\n") {
             let head = String::from_utf8_lossy(&read[..end]).to_ascii_lowercase();
-            let length = head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok()).unwrap_or(0);
+            let length = head
+                .lines()
+                .find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok())
+                .unwrap_or(0);
             if read.len() >= end + 4 + length {
                 return String::from_utf8_lossy(&read).into_owned();
             }
@@ -167,7 +171,10 @@ pub const FINISH: &str = r#"{"id":"c1","object":"chat.completion.chunk","created
 pub const USAGE: &str = r#"{"id":"c1","object":"chat.completion.chunk","created":1,"model":"the-model","choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5}}"#;
 
 pub fn json_response(status: &str, body: &str) -> String {
-    format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+    format!(
+        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
 }
 
 /// A request for a chat; `more` is further members, `"stream": true` for instance.
@@ -177,7 +184,10 @@ pub fn chat_body(more: &str) -> String {
 }
 
 pub fn post(path: &str, body: &str) -> String {
-    format!("POST {path} HTTP/1.1\r\nhost: gateway\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+    format!(
+        "POST {path} HTTP/1.1\r\nhost: gateway\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
 }
 
 /// One raw connection to the gateway.
@@ -199,7 +209,8 @@ impl Client {
         let mut read = Vec::new();
         let mut buffer = [0; 4096];
         while find(&read, end.as_bytes()).is_none() {
-            let count = tokio::time::timeout(PATIENCE, self.0.read(&mut buffer)).await.expect("in time").unwrap();
+            let count =
+                tokio::time::timeout(PATIENCE, self.0.read(&mut buffer)).await.expect("in time").unwrap();
             assert!(count > 0, "closed before {end:?}: {}", String::from_utf8_lossy(&read));
             read.extend_from_slice(&buffer[..count]);
         }

@@ -146,7 +146,7 @@ impl<'a> Document<'a> {
     }
 
     fn error(&mut self, path: &str, span: Range<usize>, message: &str) {
-        let before = &self.text[..self.text.floor_char_boundary(span.start)];
+        let before = self.text.get(..span.start).unwrap_or(self.text);
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
         let message = if path.is_empty() { message.to_owned() } else { format!("{path}: {message}") };
         self.problems.push(Problem {
@@ -159,7 +159,9 @@ impl<'a> Document<'a> {
 
 /// serde's "unknown field `x`, expected one of `a`, `b`" with the nearest of them.
 fn suggest(message: &str) -> String {
-    let Some(list) = message.strip_prefix("unknown field ").or_else(|| message.strip_prefix("unknown variant ")) else {
+    let Some(list) =
+        message.strip_prefix("unknown field ").or_else(|| message.strip_prefix("unknown variant "))
+    else {
         return message.to_owned();
     };
     let mut names = list.split('`').skip(1).step_by(2);

@@ -173,8 +173,14 @@ impl ProviderConfig {
     }
 
     /// The adapter's configuration; `env` gives the values of `${NAME}` references.
-    pub(crate) fn resolve(&self, name: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<AdapterConfig, Error> {
-        let at = |setting: &'static str| move |text: &EnvText| text.resolve(&format!("providers.{name}.{setting}"), env);
+    pub(crate) fn resolve(
+        &self,
+        name: &str,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<AdapterConfig, Error> {
+        let at = |setting: &'static str| {
+            move |text: &EnvText| text.resolve(&format!("providers.{name}.{setting}"), env)
+        };
         let optional = |setting, text: &Option<EnvText>| text.as_ref().map(at(setting)).transpose();
         let mut config = AdapterConfig::new(self.kind.as_deref().unwrap_or(name)).name(name);
         config.base_url = optional("base_url", &self.base_url)?;
@@ -207,8 +213,9 @@ impl ProviderConfig {
             let path = format!("providers.{name}.headers.{header}");
             let header_name = HeaderName::from_bytes(header.as_bytes())
                 .map_err(|_| configuration(format!("{path}: {header:?} is no header name")))?;
-            let mut value = HeaderValue::from_str(&text.resolve(&path, env)?)
-                .map_err(|_| configuration(format!("{path}: the value holds characters that no header may have")))?;
+            let mut value = HeaderValue::from_str(&text.resolve(&path, env)?).map_err(|_| {
+                configuration(format!("{path}: the value holds characters that no header may have"))
+            })?;
             value.set_sensitive(true);
             headers.insert(header_name, value);
         }

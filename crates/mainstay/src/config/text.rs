@@ -23,7 +23,9 @@ impl EnvText {
 
     /// The environment variables that it refers to.
     pub fn references(&self) -> Vec<&str> {
-        pieces(&self.0).filter_map(|piece| if let Piece::Reference(name) = piece { Some(name) } else { None }).collect()
+        pieces(&self.0)
+            .filter_map(|piece| if let Piece::Reference(name) = piece { Some(name) } else { None })
+            .collect()
     }
 
     /// The text with its references replaced. `path` names the setting in errors.
@@ -160,7 +162,8 @@ impl<'de> Deserialize<'de> for Span {
             }
 
             fn visit_f64<E: serde::de::Error>(self, seconds: f64) -> Result<Span, E> {
-                Span::seconds(seconds).ok_or_else(|| E::custom("a span of time must be a number of seconds from 0 on"))
+                Span::seconds(seconds)
+                    .ok_or_else(|| E::custom("a span of time must be a number of seconds from 0 on"))
             }
         }
         deserializer.deserialize_any(TextOrSeconds).map_err(D::Error::custom)

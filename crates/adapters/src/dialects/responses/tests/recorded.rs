@@ -47,9 +47,9 @@ fn every_recorded_answer_says_what_the_provider_said() {
 
 /// The whole answer that ends a stream.
 fn last_response(text: &str) -> Value {
-    let events =
-        text.lines().filter_map(|line| serde_json::from_str::<Value>(line.strip_prefix("data:")?).ok());
-    events.filter(|event| event["response"].is_object()).last().unwrap()["response"].take()
+    let read = |line: &str| serde_json::from_str::<Value>(line.strip_prefix("data:")?).ok();
+    text.lines().rev().filter_map(read).find(|event| event["response"].is_object()).unwrap()["response"]
+        .take()
 }
 
 /// What an answer says, in a form that both readers can make.
