@@ -12,11 +12,17 @@ pub(crate) struct Check {
 
 impl Check {
     pub(crate) fn args(&self) -> Vec<&str> {
-        let mut args = vec!["check", "--quiet", "--package", &self.package, "--no-default-features"];
+        let mut args = vec!["check", "--package", &self.package, "--no-default-features"];
         if let Some(feature) = &self.feature {
             args.extend(["--features", feature]);
         }
         args
+    }
+
+    /// Whether cargo summed up warnings of this package; those of the crates beneath it are told where they are checked.
+    pub(crate) fn warned(&self, told: &str) -> bool {
+        let package = format!("`{}` (", self.package);
+        told.lines().any(|line| line.contains(&package) && line.contains(") generated "))
     }
 }
 
@@ -64,6 +70,14 @@ mod tests {
     #[test]
     fn empty_defaults_are_the_same_as_no_feature_and_are_not_repeated() {
         assert_eq!(plan(&workspace(json!({ "default": [] }), json!(null))).len(), 1);
+    }
+
+    #[test]
+    fn warnings_count_where_they_belong() {
+        let check = Check { package: "facade".into(), feature: None };
+        assert!(check.warned("x\nwarning: `facade` (lib) generated 2 warnings\n"));
+        assert!(check.warned("warning: `facade` (bin \"f\") generated 1 warning"));
+        assert!(!check.warned("warning: unused import\nwarning: `layer` (lib) generated 2 warnings\n"));
     }
 
     #[test]
