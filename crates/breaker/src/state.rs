@@ -337,7 +337,7 @@ impl Machine {
     fn ticket(&mut self, now: Instant, probe: Option<u64>) -> Ticket {
         self.counts.admitted += 1;
         self.counts.in_flight += 1;
-        let closed = matches!(self.phase, Phase::Closed { .. }) && self.forced.is_none();
+        let closed = matches!(self.phase, Phase::Closed { .. });
         let tick = match &mut self.window {
             Some(window) if closed => window.send(now),
             _ => 0,

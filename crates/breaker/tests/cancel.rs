@@ -43,3 +43,15 @@ async fn a_handle_polled_while_refusing_asks_for_its_place_before_it_calls() {
     tower::Service::call(&mut breaker, streaming()).await.unwrap();
     breaker.ask(streaming()).await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_clone_of_a_ready_handle_is_not_ready() {
+    let act = Arc::new(Mutex::new(Act::Answer));
+    let limited = ConcurrencyLimitLayer::new(1).layer(deployment(act, Arc::default()));
+    let mut first = BreakerLayer::default().layer(limited);
+    std::future::poll_fn(|task| tower::Service::poll_ready(&mut first, task)).await.unwrap();
+    let mut clone = first.clone();
+    let waits = tower::Service::call(&mut clone, streaming());
+    tower::Service::call(&mut first, streaming()).await.unwrap();
+    waits.await.unwrap();
+}

@@ -19,7 +19,14 @@ async fn forced_open_it_refuses_a_healthy_deployment_until_it_is_released() {
     assert_eq!(setup.calls(), 0);
     setup.handle.release();
     setup.call(Act::Answer).await.unwrap();
-    assert_eq!(setup.events(), ["breaker.forced_open", "breaker.released"]);
+    let events = setup.take_events();
+    let told =
+        |name| events.iter().filter_map(move |event| event.attributes.iter().find(|(key, _)| *key == name));
+    assert_eq!(
+        events.iter().map(|event| event.name).collect::<Vec<_>>(),
+        ["breaker.forced_open", "breaker.released"]
+    );
+    assert_eq!(told("generation").map(|(_, value)| &**value).collect::<Vec<_>>(), ["1", "2"]);
 }
 
 // Issue 3: forced open and closed

@@ -100,3 +100,19 @@ async fn a_slow_probe_has_failed() {
     setup.call(halting()).await.unwrap();
     assert!(matches!(setup.handle.state(), State::Open { .. }));
 }
+
+// B8
+#[tokio::test(start_paused = true)]
+async fn a_gap_that_is_waited_for_in_slices_is_as_long() {
+    let setup = watched();
+    setup.set(halting());
+    let mut chunks = setup.breaker.ask(streaming()).await.unwrap().into_stream();
+    loop {
+        match tokio::time::timeout(std::time::Duration::from_millis(700), chunks.next()).await {
+            Ok(None) => break,
+            Ok(Some(chunk)) => drop(chunk.unwrap()),
+            Err(_) => {}
+        }
+    }
+    assert_eq!(setup.handle.stats().slow, 1);
+}

@@ -71,9 +71,20 @@ async fn a_server_that_forgets_to_close_does_not_hold_a_complete_answer_back() {
     let reply = reply.ask(streaming()).await.unwrap();
     let (tell, told) = oneshot::channel();
     let begin = Instant::now();
-    let answer = reply.on_end(move |end| tell.send(end.is_complete()).unwrap()).collect().await.unwrap();
-    assert_eq!(answer.text(), "all");
+    let mut chunks = reply.on_end(move |end| tell.send(end.is_complete()).unwrap()).into_stream();
+    let mut seen = Vec::new();
+    while let Some(chunk) = chunks.next().await {
+        seen.push(chunk.unwrap().text().to_owned());
+    }
+    assert_eq!(seen, ["all", "", ""], "nothing is added");
     assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
     assert!(told.await.unwrap());
     assert_eq!(work.open(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_piece_after_the_finish_reason_does_not_begin_the_answer_anew() {
+    let steps = vec![Step::Text("all"), Step::Finish, Step::Text(" of it"), Step::Hang];
+    let reply = with_defaults(streams(steps, &Work::default())).ask(streaming()).await.unwrap();
+    assert_eq!(reply.collect().await.unwrap().text(), "all of it");
 }

@@ -5,8 +5,11 @@ mod common;
 use std::time::Duration;
 
 use common::{Flood, Step, Work, answers_after, seconds, streaming, streams, whole, with, with_defaults};
-use futures_util::StreamExt as _;
-use mainstay_provider_core::{Call, Error, ErrorKind, FinishReason, Keep, Provider, Reply, ReplyHead, Timer};
+use futures_util::{StreamExt as _, stream};
+use mainstay_provider_core::chat::Delta;
+use mainstay_provider_core::{
+    Call, ChatChunk, Error, ErrorKind, FinishReason, Keep, Provider, Reply, ReplyHead, Timer,
+};
 use mainstay_timeout::TimeoutLayer;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -86,6 +89,21 @@ async fn a_provider_that_is_always_busy_is_cut_off_too() {
     let never_ends =
         service_fn(move |_: Call| Reply::stream(head.clone(), Flood::new(Step::Text("x")))).boxed();
     let answer = with(layer(), never_ends).ask(streaming()).await.unwrap().collect().await.unwrap();
+    assert_eq!(answer.finish_reason(), Some(&FinishReason::Timeout));
+}
+
+// S2.5: nor does this one, and the runtime has no say in it at all
+#[tokio::test]
+async fn a_stream_that_is_always_ready_is_cut_off_too() {
+    let layer = TimeoutLayer::builder().total(Duration::from_millis(20));
+    let chunk = ChatChunk::empty("answer-1", "sim-1").with_delta(Delta::text("x"), None);
+    let endless = service_fn(move |_: Call| {
+        Reply::stream(
+            ReplyHead::new("sim", "sim-1"),
+            stream::repeat(chunk.clone()).map(|chunk| Ok(chunk.into())),
+        )
+    });
+    let answer = with(layer, endless.boxed()).ask(streaming()).await.unwrap().collect().await.unwrap();
     assert_eq!(answer.finish_reason(), Some(&FinishReason::Timeout));
 }
 
