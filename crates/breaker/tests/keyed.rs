@@ -44,8 +44,6 @@ async fn callers_cannot_fill_the_memory_with_keys_nor_make_it_forget_an_open_bre
         breaker.ask(Call::ask(format!("model-{number}"), "hello")).await.unwrap();
     }
     assert_eq!(layer.handles().len(), 1_024);
-    assert_eq!(layer.handle("busy").unwrap().stats().in_flight, 1, "nor a call under way");
-    under_way.await.unwrap();
     assert_eq!(breaker.ask(Call::ask("down", "hello")).await.unwrap_err().kind(), ErrorKind::Unavailable);
 
     *act.lock().unwrap() = Act::Fail(ErrorKind::ServerError);
@@ -53,8 +51,10 @@ async fn callers_cannot_fill_the_memory_with_keys_nor_make_it_forget_an_open_bre
         breaker.ask(Call::ask(format!("bad-{number}"), "hello")).await.unwrap_err();
     }
     assert_eq!(layer.handles().len(), 1_024);
+    assert_eq!(layer.handle("busy").unwrap().stats().in_flight, 1, "nor a call under way");
     let shared = breaker.ask(Call::ask("one too many", "hello")).await.unwrap_err();
     assert_eq!((shared.kind(), shared.deployment()), (ErrorKind::Unavailable, Some("others")));
+    drop(under_way);
 }
 
 // B11

@@ -86,5 +86,7 @@ async fn a_server_that_forgets_to_close_does_not_hold_a_complete_answer_back() {
 async fn a_piece_after_the_finish_reason_does_not_begin_the_answer_anew() {
     let steps = vec![Step::Text("all"), Step::Finish, Step::Text(" of it"), Step::Hang];
     let reply = with_defaults(streams(steps, &Work::default())).ask(streaming()).await.unwrap();
+    let begin = Instant::now();
     assert_eq!(reply.collect().await.unwrap().text(), "all of it");
+    assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
 }
