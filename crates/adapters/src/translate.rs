@@ -17,10 +17,17 @@ pub(crate) fn malformed(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::MalformedResponse, message)
 }
 
+/// Reads JSON. One check of the whole text is quicker than one for each text in it.
+pub(crate) fn parse<'a, T: serde::Deserialize<'a>>(json: &'a [u8]) -> Result<T, serde_json::Error> {
+    match std::str::from_utf8(json) {
+        Ok(text) => serde_json::from_str(text),
+        Err(_) => serde_json::from_slice(json), // says where it is wrong
+    }
+}
+
 /// Reads a JSON answer; what is not JSON, or has another shape, is a malformed response.
 pub(crate) fn read_json<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<T, Error> {
-    serde_json::from_slice(body)
-        .map_err(|error| malformed("the provider's answer has an unexpected shape").with_source(error))
+    parse(body).map_err(|error| malformed("the provider's answer has an unexpected shape").with_source(error))
 }
 
 /// An image inside a `data:` URL: its media type and its base64 text. `None` for any other URL.

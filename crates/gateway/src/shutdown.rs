@@ -3,51 +3,68 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 /// Where the gateway is on its way to stopping. Cloning copies pointers.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Shutdown {
-    begun: Arc<AtomicBool>,
-    abort: CancellationToken,
+pub(crate) struct Shutdown(Arc<Stage>);
+
+#[derive(Debug, Default)]
+struct Stage {
+    begun: AtomicBool,
+    aborted: AtomicBool,
+    token: CancellationToken,
 }
 
 impl Shutdown {
     /// From now on the gateway is not ready.
     pub(crate) fn begin(&self) {
-        self.begun.store(true, Ordering::Relaxed);
+        self.0.begun.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn has_begun(&self) -> bool {
-        self.begun.load(Ordering::Relaxed)
+        self.0.begun.load(Ordering::Relaxed)
     }
 
     /// Cuts off every streamed answer with an error event.
     pub(crate) fn abort(&self) {
-        self.abort.cancel();
+        self.0.aborted.store(true, Ordering::Release);
+        self.0.token.cancel();
     }
 
     /// Tells one streamed answer when it is cut off.
     pub(crate) fn aborted(&self) -> Aborted {
-        Aborted { token: self.abort.clone(), wait: None }
+        Aborted { shutdown: self.clone(), wait: None }
     }
 }
 
 /// Tells one streamed answer when it is cut off.
 pub(crate) struct Aborted {
-    token: CancellationToken,
-    /// Made at the first wait and kept: it registers the task once, not at every event.
-    wait: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    shutdown: Shutdown,
+    /// The wait for it, and who is woken by it.
+    wait: Option<(Pin<Box<WaitForCancellationFutureOwned>>, Waker)>,
 }
 
 impl Aborted {
+    /// This is asked at every event: the wait itself takes a lock, so it is only polled when another task is to be woken.
     pub(crate) fn poll(&mut self, task: &mut Context<'_>) -> Poll<()> {
-        if self.token.is_cancelled() {
+        if self.shutdown.0.aborted.load(Ordering::Acquire) {
             return Poll::Ready(());
         }
-        let token = &self.token;
-        self.wait.get_or_insert_with(|| Box::pin(token.clone().cancelled_owned())).as_mut().poll(task)
+        match &mut self.wait {
+            Some((_, woken)) if woken.will_wake(task.waker()) => Poll::Pending,
+            Some((wait, woken)) => {
+                woken.clone_from(task.waker());
+                wait.as_mut().poll(task)
+            }
+            None => {
+                let mut wait = Box::pin(self.shutdown.0.token.clone().cancelled_owned());
+                let poll = wait.as_mut().poll(task);
+                self.wait = Some((wait, task.waker().clone()));
+                poll
+            }
+        }
     }
 }

@@ -70,7 +70,7 @@ fn is_unwanted(chunk: &Wire<ChatChunk>, wants_usage: bool) -> bool {
 fn event(json: &[u8]) -> Bytes {
     let mut event = BytesMut::with_capacity(json.len() + 8);
     event.put_slice(b"data: ");
-    if json.contains(&b'\n') {
+    if memchr::memchr(b'\n', json).is_some() {
         // A provider's own text over several lines: each needs its field name.
         for (number, line) in json.split(|byte| *byte == b'\n').enumerate() {
             if number > 0 {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::profile::Profile;
 use super::{failed_success, finish, normal, repair};
-use crate::translate::new_tool_call_id;
+use crate::translate::{new_tool_call_id, parse};
 
 /// Reads a whole answer; the provider's own text is kept unless something in it had to change.
 pub(crate) fn decode(
@@ -16,7 +16,7 @@ pub(crate) fn decode(
     provider: &str,
     profile: &Profile,
 ) -> Result<Wire<ChatResponse>, Error> {
-    let (mut answer, repaired) = match serde_json::from_slice::<ChatResponse>(&body) {
+    let (mut answer, repaired) = match parse::<ChatResponse>(&body) {
         Ok(answer) => (answer, false),
         Err(_) => (repaired(&body, provider)?, true),
     };
@@ -29,7 +29,7 @@ pub(crate) fn decode(
 }
 
 fn repaired(body: &[u8], provider: &str) -> Result<ChatResponse, Error> {
-    let shaped = serde_json::from_slice::<Value>(body).and_then(repair::answer);
+    let shaped = parse::<Value>(body).and_then(repair::answer);
     shaped.map_err(|error| failed_success(provider, body).with_source(error))
 }
 

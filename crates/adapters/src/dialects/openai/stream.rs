@@ -10,7 +10,7 @@ use super::{finish, normal, repair};
 use crate::dialect::{Chunks, Flow, ReadStream};
 use crate::failure;
 use crate::framing::Frame;
-use crate::translate::malformed;
+use crate::translate::{malformed, parse};
 
 mod calls;
 
@@ -39,7 +39,7 @@ impl ReadStream for Reader {
             out.push_back(chunk);
             return Ok(Flow::More);
         }
-        let (chunk, repaired) = match serde_json::from_slice::<ChatChunk>(&frame.data) {
+        let (chunk, repaired) = match parse::<ChatChunk>(&frame.data) {
             Ok(chunk) => (chunk, false),
             Err(_) => match self.repaired(&frame)? {
                 Some(chunk) => (chunk, true),
@@ -161,7 +161,7 @@ impl Reader {
 
     /// A chunk out of an event that is not of the documented shape; `None` if the event can be left out.
     fn repaired(&self, frame: &Frame) -> Result<Option<ChatChunk>, Error> {
-        match serde_json::from_slice::<Value>(&frame.data) {
+        match parse::<Value>(&frame.data) {
             Ok(body @ Value::Object(_)) => repair::chunk(body).map(Some).map_err(unreadable),
             // Gemini's dialect wraps its errors into a list.
             Ok(Value::Array(list)) if list.iter().any(|item| item.get("error").is_some()) => {
