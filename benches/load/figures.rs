@@ -71,7 +71,7 @@ impl Figure {
 
     /// To be reached: below a fixed value.
     pub(crate) fn below(mut self, limit: f64) -> Self {
-        self.target = Some(format!("below {limit} {}", self.unit));
+        self.target = Some(format!("below {} {}", (limit * 100.0).round() / 100.0, self.unit));
         self.reached = Some(self.value < limit);
         self
     }

@@ -21,6 +21,8 @@ pub(crate) fn prepare() -> Result<Cores> {
     Ok(cores)
 }
 
+const BUSY: f64 = 0.5;
+
 impl fmt::Display for Cores {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let loaded = fs::read_to_string("/proc/loadavg").unwrap_or_default();
