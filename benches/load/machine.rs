@@ -31,9 +31,15 @@ impl fmt::Display for Cores {
             f,
             "load and upstream on core {}, the target on core {}; load average before: {before}",
             self.load, self.serve
-        )
+        )?;
+        if before.parse::<f64>().is_ok_and(|load| load > BUSY) {
+            write!(f, "\nthe machine is busy: trust CPU and ratios, not latencies and answers per second")?;
+        }
+        Ok(())
     }
 }
+
+const BUSY: f64 = 0.5;
 
 fn choose(allowed: &[usize]) -> Result<Cores> {
     ensure!(allowed.len() >= 2, "the load runs need two cores, one for the target and one for the load");
