@@ -21,6 +21,7 @@ pub(crate) fn prepare() -> Result<Cores> {
     Ok(cores)
 }
 
+/// A load average from which on latencies say more of the machine than of the target.
 const BUSY: f64 = 0.5;
 
 impl fmt::Display for Cores {
@@ -38,8 +39,6 @@ impl fmt::Display for Cores {
         Ok(())
     }
 }
-
-const BUSY: f64 = 0.5;
 
 fn choose(allowed: &[usize]) -> Result<Cores> {
     ensure!(allowed.len() >= 2, "the load runs need two cores, one for the target and one for the load");
