@@ -22,6 +22,9 @@ pub(crate) fn prepare() -> Result<Cores> {
 }
 
 /// A load average from which on latencies say more of the machine than of the target.
+/// A load average from which on latencies say more of the machine than of the target.
+const BUSY: f64 = 0.5;
+
 impl fmt::Display for Cores {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let loaded = fs::read_to_string("/proc/loadavg").unwrap_or_default();
