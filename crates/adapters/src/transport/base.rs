@@ -40,6 +40,7 @@ impl Base {
     }
 
     /// The whole address of a path.
+    #[cfg(any(feature = "bedrock", feature = "reqwest", test))]
     pub(crate) fn url(&self, path: &str) -> String {
         format!("{}://{}{}{path}", self.scheme, self.authority, self.path)
     }
