@@ -22,7 +22,6 @@ pub(crate) enum Auth {
 }
 
 /// What is signed.
-#[cfg_attr(not(feature = "bedrock"), allow(dead_code))] // only AWS signs the whole request
 pub(crate) struct Unsigned<'a> {
     pub(crate) route: &'a Route,
     pub(crate) path: &'a str,
