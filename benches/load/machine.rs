@@ -22,7 +22,6 @@ pub(crate) fn prepare() -> Result<Cores> {
 }
 
 /// A load average from which on latencies say more of the machine than of the target.
-/// A load average from which on latencies say more of the machine than of the target.
 const BUSY: f64 = 0.5;
 
 impl fmt::Display for Cores {
