@@ -56,6 +56,16 @@ impl Attempts {
         ledger.errors.extend(error.cloned());
     }
 
+    /// Notes that the answer of `deployment` broke off after its head had come: the attempt failed after all.
+    pub fn broke_off(&self, deployment: &str, error: &Error) {
+        let mut ledger = self.lock();
+        let last = ledger.ended.iter_mut().rev().find(|attempt| &*attempt.deployment == deployment);
+        if let Some(attempt) = last.filter(|attempt| attempt.failure.is_none()) {
+            attempt.failure = Some(error.kind());
+            ledger.errors.push(error.clone());
+        }
+    }
+
     /// How many attempts were begun.
     pub fn len(&self) -> u32 {
         self.lock().begun

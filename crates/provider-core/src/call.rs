@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use crate::attempts::Attempts;
 use crate::chat::{ChatRequest, Message};
+use crate::next::Needs;
 use crate::trace::TraceParent;
 
 /// One call: a request and its [`Context`]. Cloning copies two pointers, so retry, fallback and hedging cost nothing.
@@ -122,6 +123,11 @@ pub struct ContextData {
     pub trace_parent: Option<TraceParent>,
     /// The attempts made for this call, shared by all its clones.
     pub attempts: Attempts,
+    /// How many attempts others made for this call before it came here (an inbound attempt-count header): they lower
+    /// our own (T3).
+    pub prior_attempts: u32,
+    /// What the call needs of the deployment that is asked.
+    pub needs: Needs,
     /// Anything else, by type.
     pub extensions: Extensions,
 }

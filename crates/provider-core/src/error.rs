@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::chat::ChatResponse;
+use crate::next::Next;
 use crate::rate_limits::RateLimits;
 
 /// Any source error that can be carried inside an [`Error`].
@@ -176,6 +177,7 @@ struct Inner {
     request_id: Option<String>,
     retry_after: Option<Duration>,
     retryable: Option<bool>,
+    next: Option<Next>,
     rate_limits: Option<Box<RateLimits>>,
     partial: Option<Box<ChatResponse>>,
     attempts: Vec<Error>,
@@ -197,6 +199,7 @@ impl Error {
             request_id: None,
             retry_after: None,
             retryable: None,
+            next: None,
             rate_limits: None,
             partial: None,
             attempts: Vec::new(),
@@ -263,6 +266,11 @@ impl Error {
     /// How long the provider asked to wait.
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
+    }
+
+    /// Where the next attempt would go, if a router made this one.
+    pub fn next(&self) -> Option<Next> {
+        self.0.next
     }
 
     /// The provider's rate limits, where its headers tell them.
@@ -339,6 +347,13 @@ impl Error {
     #[must_use]
     pub fn with_retryable(mut self, retryable: bool) -> Self {
         self.0.retryable = Some(retryable);
+        self
+    }
+
+    /// Adds where the next attempt would go.
+    #[must_use]
+    pub fn with_next(mut self, next: Next) -> Self {
+        self.0.next = Some(next);
         self
     }
 

@@ -56,6 +56,8 @@ pub struct ReplyHead {
     pub cache: CacheStatus,
     /// How many attempts the answer took; 1 when the first succeeded, 0 when nobody was asked (a cache hit).
     pub attempts: u32,
+    /// How many messages were left out of the conversation because it was longer than the model's window.
+    pub shortened: u32,
     /// When the call was begun.
     pub started: Option<Instant>,
     /// From there to the first content event of a stream, or to the whole answer.
@@ -150,6 +152,7 @@ impl ReplyHead {
             level: Level::Primary,
             cache: CacheStatus::Bypass,
             attempts: 1,
+            shortened: 0,
             started: None,
             first_token: None,
             request_id: None,
