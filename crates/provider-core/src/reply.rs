@@ -15,6 +15,7 @@ use crate::chat::{Assembler, ChatChunk, ChatResponse, replay};
 use crate::end::{End, Hook, Keep, Outcome, Watch};
 use crate::error::{Error, ErrorKind};
 use crate::rate_limits::RateLimits;
+use crate::rescued::Rescued;
 use crate::usage::Usage;
 use crate::wire::Wire;
 
@@ -58,6 +59,8 @@ pub struct ReplyHead {
     pub attempts: u32,
     /// How many messages were left out of the conversation because it was longer than the model's window.
     pub shortened: u32,
+    /// The streams that broke off before anything of them had reached the caller, if any did.
+    pub rescued: Option<Rescued>,
     /// When the call was begun.
     pub started: Option<Instant>,
     /// From there to the first content event of a stream, or to the whole answer.
@@ -153,6 +156,7 @@ impl ReplyHead {
             cache: CacheStatus::Bypass,
             attempts: 1,
             shortened: 0,
+            rescued: None,
             started: None,
             first_token: None,
             request_id: None,

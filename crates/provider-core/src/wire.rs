@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::chat::{ChatChunk, ChatResponse, PlainText};
+use crate::plain_text;
 
 /// A value together with the bytes it was read from, for as long as nobody changes it.
 ///
@@ -93,6 +94,15 @@ impl Wire<ChatChunk> {
     /// What a chunk of plain text holds, if it is known to be one.
     pub fn as_plain(&self) -> Option<PlainText> {
         self.plain
+    }
+
+    /// Appends the new text of answer 0. A chunk of plain text is not taken apart for it.
+    pub fn push_text(&self, text: &mut String) {
+        match (self.plain, &self.raw) {
+            (Some(plain), _) if !plain.has_text || plain.index != 0 => {}
+            (Some(_), Some(raw)) if plain_text::push(raw, text) => {}
+            _ => text.push_str(self.read().text()),
+        }
     }
 
     /// Whether the caller gets something of the answer with it: text, reasoning, a refusal, a tool call, or the end.

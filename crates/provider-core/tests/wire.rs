@@ -44,6 +44,10 @@ fn assert_same(event: &[u8]) {
     assert_eq!(plain.has_content(), read.has_content());
     assert!(read.usage.is_none() && read.choices.len() == 1 && read.choices[0].finished().is_none());
     assert_eq!(&*plain.to_json(), event);
+    let mut text = "so far: ".to_owned();
+    plain.push_text(&mut text);
+    let new = if known.index == 0 { read.text() } else { "" };
+    assert_eq!(text, format!("so far: {new}"));
     assert_eq!(*plain, read);
     assert_eq!(plain.into_inner(), read);
 }
