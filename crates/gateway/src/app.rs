@@ -54,7 +54,7 @@ impl App {
     /// The routes.
     pub(crate) fn router(self) -> Router {
         Router::new()
-            .route("/v1/chat/completions", post(chat::completions))
+            .route(chat::PATH, post(chat::completions))
             .route("/v1/embeddings", post(embeddings::embeddings))
             .route("/v1/models", get(models::list))
             .route("/v1/models/{*name}", get(models::one))
@@ -71,14 +71,14 @@ impl App {
     pub(crate) async fn json<T: DeserializeOwned>(
         &self,
         request: Request,
-    ) -> Result<(T, HeaderMap), ApiError> {
+    ) -> Result<T, ApiError> {
         let (parts, body) = request.into_parts();
         check_form(&parts.headers)?;
         let body = self.read(body).await?;
         // One check of the whole text is quicker than one for each text in it.
         let text =
             std::str::from_utf8(&body).map_err(|_| ApiError::bad_request("the body is not UTF-8 text"))?;
-        serde_json::from_str(text).map(|read| (read, parts.headers)).map_err(|_| explain_json::<T>(&body))
+        serde_json::from_str(text).map_err(|_| explain_json::<T>(&body))
     }
 
     async fn read(&self, body: Body) -> Result<Bytes, ApiError> {

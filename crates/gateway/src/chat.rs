@@ -10,6 +10,8 @@ use crate::app::App;
 use crate::error::ApiError;
 use crate::{headers, sse};
 
+pub(crate) const PATH: &str = "/v1/chat/completions";
+
 /// Answers whole or as `text/event-stream`, by `stream` in the body (S1.7).
 ///
 /// When the client goes away, the server drops this future or the body, and with it the upstream request.
@@ -17,7 +19,7 @@ pub(crate) async fn completions(State(app): State<App>, request: Request) -> Res
     let context = headers::context(request.headers());
     let id = context.id.clone();
     let result = match app.json::<ChatRequest>(request).await {
-        Ok((chat, _)) => answer(&app, Call::new(chat).with_context(context)).await,
+        Ok(chat) => answer(&app, Call::new(chat).with_context(context)).await,
         Err(error) => Err(error),
     };
     let mut response = result.unwrap_or_else(|error| error.into_response());

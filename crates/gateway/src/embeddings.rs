@@ -17,7 +17,7 @@ pub(crate) async fn embeddings(State(app): State<App>, request: Request) -> Resp
     let context = headers::context(request.headers());
     let id = context.id.clone();
     let result = match app.json::<EmbedRequest>(request).await {
-        Ok((asked, _)) => answer(&app, asked, context).await,
+        Ok(asked) => answer(&app, asked, context).await,
         Err(error) => Err(error),
     };
     let mut response = result.unwrap_or_else(|error| error.into_response());

@@ -53,8 +53,8 @@ pub(crate) fn describe(headers: &mut HeaderMap, head: &ReplyHead) {
     headers.insert(CACHE, HeaderValue::from_static(head.cache.as_str()));
     headers.insert(ATTEMPTS, HeaderValue::from(head.attempts));
     if let Some(latency) = head.first_token {
-        let mut text = String::with_capacity(12);
-        let _ = write!(text, "{:.3}", latency.as_secs_f64() * 1000.0); // writing to a String cannot fail
+        let (mut text, micros) = (String::with_capacity(12), latency.as_micros());
+        let _ = write!(text, "{}.{:03}", micros / 1000, micros % 1000); // writing to a String cannot fail
         insert(headers, LATENCY, &text);
     }
 }

@@ -6,6 +6,7 @@ mod command;
 mod config;
 mod embeddings;
 mod error;
+mod front;
 mod headers;
 mod health;
 mod models;

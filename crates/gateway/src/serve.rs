@@ -6,13 +6,13 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use mainstay::Client;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::app::App;
 use crate::config::GatewayConfig;
+use crate::front::Front;
 use crate::shutdown::Shutdown;
 
 /// Serves until SIGTERM or SIGINT, then drains. A second signal cuts off what still runs.
@@ -26,7 +26,7 @@ pub(crate) async fn run(config: GatewayConfig, client: Client) -> Result<(), Str
     let app = App::new(&config, client, shutdown.clone());
     greet(address, &config);
 
-    let service = TowerToHyperService::new(app.router());
+    let front = Front::new(app);
     let mut http = http1::Builder::new();
     // Without a timer hyper silently has no header timeout at all.
     http.timer(TokioTimer::new()).header_read_timeout(config.server.header_timeout.duration());
@@ -34,7 +34,7 @@ pub(crate) async fn run(config: GatewayConfig, client: Client) -> Result<(), Str
     let serve_one = |stream: TcpStream| {
         // Events are small writes: with Nagle's algorithm each would wait for the client's delayed acknowledgement.
         let _ = stream.set_nodelay(true); // fails only on a connection that is already gone
-        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service.clone()));
+        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), front.clone()));
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "connection");

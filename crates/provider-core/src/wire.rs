@@ -8,36 +8,45 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::chat::{ChatChunk, ChatResponse, PlainText};
+use crate::chat::{ChatChunk, ChatResponse, FinishReason, PlainAnswer, PlainSeries, PlainText};
 use crate::plain_text;
+use crate::usage::Usage;
 
 /// A value together with the bytes it was read from, for as long as nobody changes it.
 ///
 /// Reading goes through `Deref`. The first change (`DerefMut`) forgets the bytes, so [`Wire::to_json`] is either
 /// the provider's own text, untouched, or the changed value printed anew.
 ///
-/// A chunk of plain text ([`Wire::plain`]) is taken apart only when somebody looks at it: a gateway that passes it on
-/// never does.
+/// A chunk or an answer of plain text ([`Wire::plain`]) is taken apart only when somebody looks into it: a gateway that
+/// passes it on never does.
 #[derive(Clone)]
-pub struct Wire<T> {
+pub struct Wire<T: OnWire> {
     value: OnceLock<Box<T>>,
     raw: Option<Bytes>,
-    plain: Option<PlainText>,
+    plain: Option<T::Plain>,
 }
 
 /// What a [`Wire`] can hold.
 pub trait OnWire: DeserializeOwned + Serialize + sealed::Sealed {
+    /// What is known of a plain one that is not taken apart.
+    #[doc(hidden)]
+    type Plain: Copy + Send + Sync;
+
     #[doc(hidden)]
     fn empty() -> Self;
 }
 
 impl OnWire for ChatChunk {
+    type Plain = PlainText;
+
     fn empty() -> Self {
         ChatChunk::empty("", "")
     }
 }
 
 impl OnWire for ChatResponse {
+    type Plain = PlainAnswer;
+
     fn empty() -> Self {
         ChatResponse::empty("")
     }
@@ -77,7 +86,7 @@ impl<T: OnWire> Wire<T> {
 
     fn read(&self) -> &T {
         self.value.get_or_init(|| {
-            // Only bytes that `PlainText` has checked wait to be read, and it lets nothing through that cannot be.
+            // Only bytes that were checked to be plain wait to be read, and nothing is plain that cannot be.
             let read = self.raw.as_ref().and_then(|raw| serde_json::from_slice(raw).ok());
             Box::new(read.unwrap_or_else(T::empty))
         })
@@ -88,6 +97,12 @@ impl Wire<ChatChunk> {
     /// A chunk of plain text from its bytes; `None` when they are anything else, or not sound.
     pub fn plain(raw: Bytes) -> Option<Self> {
         let plain = PlainText::read(&raw)?;
+        Some(Self { value: OnceLock::new(), raw: Some(raw), plain: Some(plain) })
+    }
+
+    /// The same for the next chunk of a stream.
+    pub fn plain_in(series: &mut PlainSeries, raw: Bytes) -> Option<Self> {
+        let plain = series.read(&raw)?;
         Some(Self { value: OnceLock::new(), raw: Some(raw), plain: Some(plain) })
     }
 
@@ -111,7 +126,33 @@ impl Wire<ChatChunk> {
     }
 }
 
-impl<T> From<T> for Wire<T> {
+impl Wire<ChatResponse> {
+    /// A plain answer from its bytes; `None` when they are anything else, or not sound.
+    pub fn plain(raw: Bytes) -> Option<Self> {
+        let plain = PlainAnswer::read(&raw)?;
+        Some(Self { value: OnceLock::new(), raw: Some(raw), plain: Some(plain) })
+    }
+
+    /// What a plain answer holds, if it is known to be one.
+    pub fn as_plain(&self) -> Option<PlainAnswer> {
+        self.plain
+    }
+
+    /// Tokens used, in the neutral form.
+    pub fn usage(&self) -> Option<Usage> {
+        self.plain.map_or_else(|| self.read().usage(), |plain| plain.usage)
+    }
+
+    /// Why the first choice stopped.
+    pub fn finish_reason(&self) -> Option<&FinishReason> {
+        match &self.plain {
+            Some(plain) => Some(plain.finish_reason()),
+            None => self.read().finish_reason(),
+        }
+    }
+}
+
+impl<T: OnWire> From<T> for Wire<T> {
     fn from(value: T) -> Self {
         Self { value: OnceLock::from(Box::new(value)), raw: None, plain: None }
     }

@@ -37,7 +37,7 @@ fn plain_event(seed: u64) -> String {
 
 /// Whatever passes for plain text must be what the full reader makes of it.
 fn assert_same(event: &[u8]) {
-    let Some(plain) = Wire::plain(event.to_vec().into()) else { return };
+    let Some(plain) = Wire::<ChatChunk>::plain(event.to_vec().into()) else { return };
     let read: ChatChunk = serde_json::from_slice(event).expect("what passes for plain can be read");
     let known = plain.as_plain().unwrap();
     assert_eq!((known.index, known.has_text), (read.choices[0].index, read.has_content()));
@@ -58,7 +58,7 @@ proptest! {
     #[test]
     fn what_passes_for_plain_text_is_what_the_full_reader_makes_of_it(seed: u64) {
         let event = plain_event(seed);
-        prop_assert!(Wire::plain(event.clone().into()).is_some(), "{}", event);
+        prop_assert!(Wire::<ChatChunk>::plain(event.clone().into()).is_some(), "{}", event);
         assert_same(event.as_bytes());
     }
 
@@ -82,7 +82,7 @@ proptest! {
 #[test]
 fn a_change_to_a_plain_chunk_is_printed() {
     let raw = r#"{ "choices":[{"index":0,"delta":{"content":"a"}}] }"#;
-    let mut wire = Wire::plain(raw.into()).unwrap();
+    let mut wire = Wire::<ChatChunk>::plain(raw.into()).unwrap();
     wire.choices[0].delta.content = Some("b".into());
     assert!(wire.as_plain().is_none() && wire.raw().is_none());
     assert_eq!(serde_json::from_slice::<ChatChunk>(&wire.to_json()).unwrap().text(), "b");
@@ -103,7 +103,7 @@ async fn the_end_of_a_stream_is_the_same_whether_its_chunks_were_plain_or_read()
             .iter()
             .map(|event| {
                 let read: ChatChunk = serde_json::from_str(event).unwrap();
-                let wire = plain.then(|| Wire::plain((*event).into())).flatten();
+                let wire = plain.then(|| Wire::<ChatChunk>::plain((*event).into())).flatten();
                 Ok(wire.unwrap_or_else(|| Wire::with_raw(read, (*event).into())))
             })
             .collect();

@@ -15,7 +15,7 @@ pub use self::assemble::{Assembler, replay};
 pub use self::chunk::{ChatChunk, ChunkChoice, Delta, FunctionDelta, ToolCallDelta};
 pub use self::content::{AudioPart, Content, FilePart, ImagePart, ImageUrl, Part, RefusalPart, TextPart};
 pub use self::message::{Message, Role, ThinkingBlock};
-pub use self::plain::PlainText;
+pub use self::plain::{PlainAnswer, PlainSeries, PlainText};
 pub use self::request::{ChatRequest, JsonSchema, ResponseFormat, Stop, StreamOptions};
 pub use self::response::{
     Answer, ChatResponse, Choice, CompletionDetails, FinishReason, PromptDetails, TokenUsage,

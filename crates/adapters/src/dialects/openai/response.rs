@@ -5,7 +5,7 @@ use mainstay_provider_core::chat::{Answer, Choice, Content, Part};
 use mainstay_provider_core::{ChatResponse, Error, Wire};
 use serde_json::{Value, json};
 
-use super::profile::Profile;
+use super::profile::{Profile, Usage};
 use super::{failed_success, finish, normal, repair};
 use crate::translate::{new_tool_call_id, parse};
 
@@ -16,6 +16,12 @@ pub(crate) fn decode(
     provider: &str,
     profile: &Profile,
 ) -> Result<Wire<ChatResponse>, Error> {
+    // Where the figures need no change, neither does a plain answer: it is passed on as it came.
+    if profile.usage == Usage::Whole
+        && let Some(plain) = Wire::<ChatResponse>::plain(body.clone())
+    {
+        return Ok(plain);
+    }
     let (mut answer, repaired) = match parse::<ChatResponse>(&body) {
         Ok(answer) => (answer, false),
         Err(_) => (repaired(&body, provider)?, true),

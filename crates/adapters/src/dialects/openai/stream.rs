@@ -1,6 +1,6 @@
 //! Streamed answers.
 
-use mainstay_provider_core::chat::TokenUsage;
+use mainstay_provider_core::chat::{PlainSeries, TokenUsage};
 use mainstay_provider_core::{ChatChunk, Error, Wire};
 use serde::Deserialize;
 use serde_json::Value;
@@ -20,6 +20,7 @@ pub(super) struct Reader {
     profile: &'static Profile,
     model: String,
     calls: calls::Calls,
+    texts: PlainSeries,
     /// Which choices were seen and which have ended, one bit each; beyond 64 they share the last one.
     seen: u64,
     ended: u64,
@@ -58,6 +59,7 @@ impl Reader {
             profile,
             model: model.to_owned(),
             calls: calls::Calls::default(),
+            texts: PlainSeries::default(),
             seen: 0,
             ended: 0,
             cited: 0,
@@ -69,7 +71,7 @@ impl Reader {
         if !is_one_line(&frame.data) {
             return None;
         }
-        let chunk = Wire::plain(frame.data.clone())?;
+        let chunk = Wire::plain_in(&mut self.texts, frame.data.clone())?;
         self.seen |= bit(chunk.as_plain()?.index);
         Some(chunk)
     }

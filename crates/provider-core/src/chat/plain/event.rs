@@ -1,15 +1,6 @@
-//! The commonest event of a stream by far: some text for one choice, and nothing else.
-//!
-//! A gateway passes such an event on as it came. To know that it may, it must know that the event is sound and what it
-//! holds; it need not take the event apart. [`PlainText::read`] finds that out without an allocation; an event that
-//! is anything else is for the full reader.
+//! An event of a stream.
 
-use std::fmt;
-
-use serde::de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
-
-use crate::lossless::Name;
+use super::{One, Text, plain_object};
 
 /// What a plain text event holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,44 +24,6 @@ impl PlainText {
     }
 }
 
-/// Reads an object whose members are all listed, each once; anything else says that the event is not plain.
-macro_rules! plain_object {
-    ($type:ident, $read:ident, $map:ident, { $($($name:literal)|+ => $member:expr,)* }) => {
-        impl<'de> Deserialize<'de> for $type {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                struct Object;
-                impl<'de> Visitor<'de> for Object {
-                    type Value = $type;
-
-                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                        f.write_str("an object")
-                    }
-
-                    fn visit_map<A: MapAccess<'de>>(self, mut $map: A) -> Result<$type, A::Error> {
-                        const NAMES: &[&str] = &[$($($name),+),*];
-                        let mut $read = $type::default();
-                        let mut seen = 0_u32;
-                        while let Some(name) = $map.next_key::<Name<'de>>()? {
-                            let at = NAMES.iter().position(|known| *known == name.as_str());
-                            let bit = at.map_or(0, |at| 1 << at);
-                            if bit == 0 || seen & bit != 0 {
-                                return Err(A::Error::custom("not plain"));
-                            }
-                            seen |= bit;
-                            match name.as_str() {
-                                $($($name)|+ => $member,)*
-                                _ => {}
-                            }
-                        }
-                        Ok($read)
-                    }
-                }
-                deserializer.deserialize_map(Object)
-            }
-        }
-    };
-}
-
 #[derive(Default)]
 struct Event {
     choice: Option<Choice>,
@@ -84,7 +37,7 @@ plain_object!(Event, event, map, {
         map.next_value::<u64>()?;
     },
     "usage" => map.next_value::<()>()?,
-    "choices" => event.choice = Some(map.next_value::<One>()?.0),
+    "choices" => event.choice = Some(map.next_value::<One<Choice>>()?.0),
 });
 
 #[derive(Default)]
@@ -112,59 +65,9 @@ plain_object!(Delta, delta, map, {
     "refusal" => map.next_value::<()>()?,
 });
 
-/// A list of exactly one choice.
-struct One(Choice);
-
-impl<'de> Deserialize<'de> for One {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct List;
-        impl<'de> Visitor<'de> for List {
-            type Value = One;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("one choice")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<One, A::Error> {
-                let first = list.next_element()?.ok_or_else(|| A::Error::custom("not plain"))?;
-                match list.next_element::<IgnoredAny>()? {
-                    None => Ok(One(first)),
-                    Some(_) => Err(A::Error::custom("not plain")),
-                }
-            }
-        }
-        deserializer.deserialize_seq(List)
-    }
-}
-
-/// A text or null; whether it has anything in it.
-struct Text(bool);
-
-impl<'de> Deserialize<'de> for Text {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct TextOrNull;
-        impl Visitor<'_> for TextOrNull {
-            type Value = Text;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a text or null")
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Text, E> {
-                Ok(Text(!text.is_empty()))
-            }
-
-            fn visit_unit<E>(self) -> Result<Text, E> {
-                Ok(Text(false))
-            }
-        }
-        deserializer.deserialize_any(TextOrNull)
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::ChatChunk;
+    use super::super::super::ChatChunk;
     use super::*;
 
     const PLAIN: &str = r#"{"id":"c","object":"chat.completion.chunk","created":1,"model":"m","system_fingerprint":null,"choices":[{"index":1,"delta":{"role":"assistant","content":"Hé\"llo"},"logprobs":null,"finish_reason":null}],"usage":null}"#;
