@@ -27,6 +27,7 @@ pub struct BreakerConfig {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rules {
     pub(crate) failures: Option<u32>,
+    pub(crate) allowed_fails: Option<u32>,
     pub(crate) rate: Option<FailureRate>,
     pub(crate) recovery: Duration,
     pub(crate) max_recovery: Duration,
@@ -141,6 +142,7 @@ impl Default for BreakerBuilder {
             deployment: Arc::default(),
             rules: Rules {
                 failures: Some(5),
+                allowed_fails: None,
                 rate: None,
                 recovery: Duration::from_secs(60),
                 max_recovery: Duration::ZERO,
@@ -170,6 +172,13 @@ impl BreakerBuilder {
     /// Opens after so many failures in a row; 5 when not set, `None` to look at the rate only.
     pub fn failures(mut self, in_a_row: impl Into<Option<u32>>) -> Self {
         self.0.rules.failures = in_a_row.into();
+        self
+    }
+
+    /// Opens when more calls than this failed within a minute, whatever succeeded between them; not when not set. This is
+    /// what LiteLLM's router means by `allowed_fails`: with 3 the fourth failure opens it, with 0 the first.
+    pub fn allowed_fails(mut self, a_minute: impl Into<Option<u32>>) -> Self {
+        self.0.rules.allowed_fails = a_minute.into();
         self
     }
 
@@ -282,8 +291,8 @@ impl BreakerBuilder {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidConfig {
-    /// Neither failures in a row nor a failure rate open it.
-    #[error("nothing opens the breaker: set failures or a failure_rate")]
+    /// Neither failures in a row, nor failures a minute, nor a failure rate open it.
+    #[error("nothing opens the breaker: set failures, allowed_fails or a failure_rate")]
     NeverOpens,
     /// A number or a time that must not be zero is.
     #[error("{0} must be above zero")]
@@ -317,13 +326,16 @@ pub enum InvalidConfig {
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 const MOST_BUCKETS: u32 = 1_000;
 const MOST_PROBES: u32 = 1_000;
+/// Each of them is kept for a minute.
+const MOST_ALLOWED: u32 = 10_000;
 
 fn check(config: &BreakerConfig) -> Result<(), InvalidConfig> {
     let rules = &config.rules;
-    if rules.failures.is_none() && rules.rate.is_none() {
+    if rules.failures.is_none() && rules.allowed_fails.is_none() && rules.rate.is_none() {
         return Err(InvalidConfig::NeverOpens);
     }
     at_least_one("failures", rules.failures.unwrap_or(1))?;
+    at_most("allowed_fails", rules.allowed_fails.unwrap_or(0), MOST_ALLOWED)?;
     at_least_one("probes", rules.probes)?;
     at_most("probes", rules.probes, MOST_PROBES)?;
     time("recovery", rules.recovery)?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use mainstay_provider_core::ErrorKind;
 use tokio::time::Instant;
 
+use crate::allowed::Allowed;
 use crate::config::Rules;
 use crate::pool::Seat;
 use crate::probes::Probes;
@@ -149,6 +150,7 @@ pub(crate) struct Machine {
     cooling: Option<Instant>,
     /// Changes with each change of phase: a verdict from before says nothing of now (B4).
     generation: u64,
+    allowed: Option<Allowed>,
     window: Option<Window>,
     seat: Seat,
     counts: Counts,
@@ -165,6 +167,7 @@ impl Machine {
             forced: None,
             cooling: None,
             generation: 0,
+            allowed: rules.allowed_fails.map(Allowed::new),
             window: rules.rate.map(|rate| Window::new(rate, now)),
             seat,
             counts: Counts::default(),
@@ -379,6 +382,9 @@ impl Machine {
         if self.rules.failures.is_some_and(|most| in_a_row >= most) {
             return self.trip(Why::FailuresInARow, now);
         }
+        if self.allowed.as_mut().is_some_and(|allowed| allowed.is_over_with(now)) {
+            return self.trip(Why::FailuresAMinute, now);
+        }
         self.judge_rate(now)
     }
 
@@ -412,6 +418,9 @@ impl Machine {
 
     fn close(&mut self, to: To, now: Instant) -> Transition {
         self.seat.leave();
+        if let Some(allowed) = &mut self.allowed {
+            allowed.clear();
+        }
         if let Some(window) = &mut self.window {
             window.clear(now);
         }

@@ -30,6 +30,7 @@ pub(crate) enum To {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Why {
     FailuresInARow,
+    FailuresAMinute,
     FailureRate,
     ProbeFailed,
 }
@@ -67,6 +68,7 @@ impl Why {
     fn as_str(self) -> &'static str {
         match self {
             Self::FailuresInARow => "failures_in_a_row",
+            Self::FailuresAMinute => "failures_a_minute",
             Self::FailureRate => "failure_rate",
             Self::ProbeFailed => "probe_failed",
         }
