@@ -86,6 +86,11 @@ impl Attempts {
         self.lock().errors.clone()
     }
 
+    /// Looks at the errors of those that failed, oldest first, without copying them. `look` must not use the ledger.
+    pub fn look<T>(&self, look: impl FnOnce(&[Error]) -> T) -> T {
+        look(&self.lock().errors)
+    }
+
     /// Whether `deployment` has failed in this call.
     pub fn has_failed(&self, deployment: &str) -> bool {
         let ledger = self.lock();

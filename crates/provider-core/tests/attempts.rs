@@ -19,3 +19,13 @@ async fn an_answer_that_broke_off_counts_as_a_failure() {
     assert!(seen.has_failed("a") && !seen.has_failed("b"));
     assert_eq!(seen.errors().len(), 1);
 }
+
+#[tokio::test]
+async fn the_errors_can_be_looked_at_where_they_are() {
+    let attempts = Call::ask("m", "hello").context().attempts.clone();
+    let error = Error::new(ErrorKind::Network, "reset").with_deployment("a");
+    attempts.end(attempts.begin(), "a", Some(&error));
+    let seen = attempts.look(|errors| errors.iter().map(|error| error.kind()).collect::<Vec<_>>());
+    assert_eq!(seen, [ErrorKind::Network]);
+    assert_eq!(attempts.look(<[Error]>::len), attempts.errors().len());
+}
