@@ -27,7 +27,7 @@ const METERING: &str = "mainstay-metering";
 const FACADE: &str = "mainstay";
 const GATEWAY: &str = "mainstay-gateway";
 /// Floor 1, one crate per layer. A new crate gets its line here and in `docs/architecture.md`.
-const LAYERS: [&str; 15] = [
+const LAYERS: [&str; 16] = [
     "mainstay-adapters",
     "mainstay-breaker",
     "mainstay-budget",
@@ -38,6 +38,7 @@ const LAYERS: [&str; 15] = [
     "mainstay-guardrails",
     METERING,
     "mainstay-rate-limit",
+    "mainstay-rescue",
     "mainstay-retry",
     "mainstay-router",
     "mainstay-structured",
