@@ -137,6 +137,9 @@ impl Service<EmbedCall> for Sim {
 }
 
 fn embed(head: ReplyHead, call: &EmbedCall) -> Result<EmbedReply, Error> {
+    if call.request.model.starts_with("error-") {
+        return Err(script::failure(&call.request.model));
+    }
     let texts = call.request.input.texts().ok_or_else(|| {
         Error::new(ErrorKind::InvalidRequest, "the simulated provider embeds texts, not tokens")
             .with_param("input")

@@ -113,7 +113,7 @@ fn example(schema: &Value, depth: usize) -> Value {
 }
 
 /// The failure that the model's name asks for, as a provider would report it.
-fn failure(model: &str) -> Error {
+pub(super) fn failure(model: &str) -> Error {
     let status = model.strip_prefix("error-").and_then(|status| status.parse::<u16>().ok());
     let (kind, code) = match (model, status) {
         ("error-context", _) => (ErrorKind::ContextLengthExceeded, "context_length_exceeded"),
