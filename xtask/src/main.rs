@@ -13,10 +13,12 @@ mod bench;
 mod ci;
 #[cfg(feature = "conformance")]
 mod conformance;
+#[cfg(feature = "faults")]
+mod faults;
 mod features;
 mod house;
 mod metadata;
-#[cfg(not(feature = "conformance"))]
+#[cfg(not(all(feature = "conformance", feature = "faults")))]
 mod relaunch;
 mod release_check;
 mod sdk;
@@ -25,9 +27,25 @@ mod test;
 mod tools;
 
 use clap::{Parser, Subcommand};
-#[cfg(not(feature = "conformance"))]
-use relaunch as conformance;
 use std::process::ExitCode;
+
+#[cfg(not(feature = "conformance"))]
+mod conformance {
+    pub(crate) use crate::relaunch::Options;
+
+    pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+        crate::relaunch::run("conformance", options)
+    }
+}
+
+#[cfg(not(feature = "faults"))]
+mod faults {
+    pub(crate) use crate::relaunch::Options;
+
+    pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+        crate::relaunch::run("faults", options)
+    }
+}
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "The chores of the workspace.")]
@@ -50,6 +68,8 @@ enum Command {
     House(house::Options),
     /// Recorded exchanges with real providers, replayed through the adapters.
     Conformance(conformance::Options),
+    /// Sixteen bad days of a provider, and whether callers of the gateway feel them.
+    Faults(faults::Options),
 }
 
 fn main() -> ExitCode {
@@ -60,6 +80,7 @@ fn main() -> ExitCode {
         Command::Bench(options) => bench::run(&options),
         Command::House(options) => house::run(&options),
         Command::Conformance(options) => conformance::run(&options),
+        Command::Faults(options) => faults::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,5 +1,4 @@
-//! `cargo xtask conformance` where xtask was built without it: the command is linked with every adapter, and compiled
-//! when it is first used.
+//! Commands that xtask was built without: what they are linked with is compiled when they are first used.
 
 use anyhow::{Result, bail};
 use std::process::Command;
@@ -12,9 +11,8 @@ pub(crate) struct Options {
     arguments: Vec<String>,
 }
 
-/// Starts xtask again, built with the feature that has the command.
-pub(crate) fn run(options: &Options) -> Result<()> {
-    let command = "conformance";
+/// Starts xtask again, built with the feature that has the command and its name.
+pub(crate) fn run(command: &str, options: &Options) -> Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
         .args(["run", "--quiet", "--package", "xtask", "--features", command, "--", command])
