@@ -18,6 +18,7 @@ use crate::driver::Driver;
 use crate::failure;
 use crate::framing::Frames;
 use crate::keys::{Key, KeyRing};
+use crate::prefill::Prefill;
 use crate::registry;
 use crate::transport::{Base, Incoming, Route, Transport};
 
@@ -49,6 +50,7 @@ struct Shared {
     key_env: &'static str,
     keys: KeyRing,
     events: Events,
+    prefill: Prefill,
     route: Route,
 }
 
@@ -67,6 +69,7 @@ impl Adapter {
             dialect: (row.dialect)(&config)?,
             auth: (row.auth)(&config)?,
             headers,
+            prefill: Prefill::new(&config),
             needs_key: row.info.needs_key && config.base_url.is_none(),
             key_env: row.info.key_env,
             keys: KeyRing::new(config.keys),
@@ -79,6 +82,13 @@ impl Adapter {
     /// The provider's name in replies, errors and metrics.
     pub fn name(&self) -> &Arc<str> {
         &self.0.name
+    }
+
+    /// Whether `model` goes on with an assistant message that stands last: as
+    /// [`accepts_prefill`](crate::accepts_prefill), unless [`AdapterConfig::prefill`] says otherwise. A call that
+    /// [needs](mainstay_provider_core::Needs::prefill) it is refused where it does not.
+    pub fn accepts_prefill(&self, model: &str) -> bool {
+        self.0.prefill.accepts(model)
     }
 }
 
@@ -149,8 +159,13 @@ async fn until<T>(deadline: Instant, answer: impl Future<Output = Result<T, Erro
 impl Shared {
     async fn chat(&self, call: &Call, model: &Arc<str>) -> Result<Reply, Error> {
         let started = Instant::now();
-        let chat = call.request();
-        let outgoing = self.dialect.encode_chat(chat, model)?;
+        let going_on = call.context().needs.prefill;
+        let prefilled = going_on.then(|| self.prefill.request(call.request(), model)).transpose()?;
+        let chat = prefilled.as_deref().unwrap_or(call.request());
+        let mut outgoing = self.dialect.encode_chat(chat, model)?;
+        if going_on {
+            outgoing.path = self.prefill.path(outgoing.path);
+        }
         let incoming = self.send(outgoing, chat.is_stream()).await?;
         let head = self.head(&incoming, model, started);
         if !chat.is_stream() || self.is_whole(&incoming) {

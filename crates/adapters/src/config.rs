@@ -24,6 +24,9 @@ pub struct AdapterConfig {
     pub api: Api,
     /// Whether cache breakpoints are set on a long static prefix (S4.8).
     pub prompt_caching: PromptCaching,
+    /// Whether the models here go on with an assistant message that stands last, where the
+    /// [table](crate::accepts_prefill) cannot know it. Default: as the table says.
+    pub prefill: Option<bool>,
     /// Longest answer in tokens where the provider demands one and the request names none. Default 4096.
     pub default_max_tokens: u64,
     /// Azure: the `api-version`. Default `2024-10-21`.
@@ -75,6 +78,7 @@ impl AdapterConfig {
             headers: HeaderMap::new(),
             api: Api::Default,
             prompt_caching: PromptCaching::Auto,
+            prefill: None,
             default_max_tokens: 4096,
             api_version: None,
             region: None,

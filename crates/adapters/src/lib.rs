@@ -13,6 +13,7 @@ mod driver;
 mod failure;
 pub mod framing;
 mod keys;
+mod prefill;
 pub mod registry;
 #[cfg(feature = "sim")]
 mod sim;
@@ -22,6 +23,7 @@ mod transport;
 pub use self::adapter::Adapter;
 pub use self::config::{AdapterConfig, Api, PromptCaching};
 pub use self::failure::FailedGeneration;
+pub use self::prefill::accepts_prefill;
 pub use self::registry::{ProviderInfo, provider, providers};
 #[cfg(feature = "sim")]
 pub use self::sim::Sim;

@@ -1,6 +1,5 @@
 //! Small translations that several dialects share.
 
-#[cfg(any(feature = "anthropic", feature = "bedrock"))]
 pub(crate) mod claude;
 
 use mainstay_provider_core::chat::{FunctionCall, ImageUrl};

@@ -68,6 +68,12 @@ impl<'a> Claude<'a> {
         matches!(model, (_, (3, 7..) | (4.., _)) | ("haiku", (3, 5)) | ("fable" | "mythos", _))
     }
 
+    /// Whether it goes on with an assistant message that stands last. From 4.6 on every line refuses one, and so do those
+    /// whose names tell no version.
+    pub(crate) fn goes_on(self) -> bool {
+        matches!((self.line, self.version), (_, (1..=3, _) | (4, ..=5)) | ("instant", _))
+    }
+
     /// How it is told how hard to think: before Opus 4.5 and Sonnet 4.6 there was no word for it, and a model that
     /// does not know the word refuses the request.
     pub(crate) fn thinking(self) -> Thinking {
