@@ -10,6 +10,8 @@ pub(crate) struct Case {
     pub(crate) variant: Option<&'static str>,
     pub(crate) primary: Plan,
     pub(crate) fallback: Plan,
+    /// What the gateway takes the fallback for: who continues an assistant's turn, it knows by the kind.
+    pub(crate) fallback_kind: &'static str,
     pub(crate) question: Question,
     pub(crate) drive: Drive,
     pub(crate) judge: Judge,
@@ -53,6 +55,7 @@ impl Case {
             variant: None,
             primary: fault,
             fallback: Plan::healthy(),
+            fallback_kind: "openai",
             question: Question::Streamed,
             drive: Drive::Once,
             judge,
@@ -65,6 +68,11 @@ impl Case {
 
     fn fallback(self, fallback: Plan) -> Self {
         Self { fallback, ..self }
+    }
+
+    /// The gateway may believe that the fallback continues an assistant's turn.
+    fn believed_to_continue(self) -> Self {
+        Self { fallback_kind: "vllm", ..self }
     }
 
     fn asking(self, question: Question) -> Self {
@@ -114,7 +122,11 @@ pub(crate) fn all() -> Vec<Case> {
         Case::new("cut", cut(Cut::CleanEnd), verdict::whole_or_clear_error).variant("clean-end"),
         Case::new("cut", cut(Cut::Socket), verdict::whole_or_clear_error)
             .variant("prefill-ignored")
-            .fallback(Plan::healthy().prefill(Prefill::Ignored)),
+            .fallback(Plan::healthy().prefill(Prefill::Ignored))
+            .believed_to_continue(),
+        Case::new("cut", cut(Cut::Socket), verdict::whole_or_clear_error)
+            .variant("continued")
+            .believed_to_continue(),
         Case::new("stall", Plan::once(Fault::Stall { words: 20, pause: 30.0 }), verdict::stall)
             .driven(Drive::Twice),
         Case::new("malformed-event", Plan::always(Fault::MalformedEvent(10)), verdict::whole_or_clear_error),
@@ -136,6 +148,10 @@ pub(crate) fn all() -> Vec<Case> {
         .variant("finish-reason"),
         Case::new("prefill-rejected", cut(Cut::Socket), verdict::prefill_rejected)
             .fallback(Plan::healthy().prefill(Prefill::Rejected)),
+        Case::new("prefill-rejected", cut(Cut::Socket), verdict::prefill_rejected)
+            .variant("believed")
+            .fallback(Plan::healthy().prefill(Prefill::Rejected))
+            .believed_to_continue(),
         Case::new("outage", outage, verdict::outage).driven(Drive::Paced),
         Case::new("accounting", Plan::always(Fault::Unavailable), verdict::accounting),
         Case::new("accounting", Plan::always(Fault::Unavailable), verdict::accounting)

@@ -98,7 +98,8 @@ async fn is_live(address: SocketAddr) -> std::io::Result<bool> {
 }
 
 /// The configuration: a primary and one fallback model, two retries, 30 s for a request.
-pub(crate) fn config(primary: SocketAddr, fallback: SocketAddr, scale: Scale) -> String {
+pub(crate) fn config(primary: SocketAddr, fallback: (&str, SocketAddr), scale: Scale) -> String {
+    let (kind, fallback) = fallback;
     use settings::*;
     let span = |full: f64| format!("\"{}ms\"", scale.seconds(full).as_millis());
     let [timeout, first_token, idle, cooldown, retry_base] =
@@ -127,7 +128,7 @@ base_url = "http://{primary}/v1"
 api_key = "test"
 
 [providers.secondary]
-kind = "openai"
+kind = "{kind}"
 base_url = "http://{fallback}/v1"
 api_key = "test"
 "#
@@ -141,7 +142,7 @@ mod tests {
     #[test]
     fn the_configuration_is_toml_with_all_times_scaled() {
         let address: SocketAddr = "127.0.0.1:9".parse().unwrap();
-        let config: toml::Table = config(address, address, Scale(10.0)).parse().unwrap();
+        let config: toml::Table = config(address, ("openai", address), Scale(10.0)).parse().unwrap();
         let router = config["router"].as_table().unwrap();
         let texts: Vec<&str> = router.values().filter_map(toml::Value::as_str).collect();
         assert_eq!(router["timeout"].as_str(), Some("3000ms"));

@@ -115,5 +115,5 @@ fn build_gateway() -> Result<PathBuf> {
 
 fn sample_config(profile: Profile) -> String {
     let [primary, fallback] = [9001, 9002].map(|port| ([127, 0, 0, 1], port).into());
-    gateway::config(primary, fallback, profile.scale())
+    gateway::config(primary, ("openai", fallback), profile.scale())
 }

@@ -93,7 +93,7 @@ impl Set {
         let (gateway, address, model) = match &stage.target {
             Target::Direct => (None, primary.address, Who::Primary.model()),
             Target::Gateway(binary) => {
-                let config = gateway::config(primary.address, fallback.address, scale);
+                let config = gateway::config(primary.address, (case.fallback_kind, fallback.address), scale);
                 let gateway = Gateway::start(binary, &config).await?;
                 let address = gateway.address;
                 (Some(gateway), address, gateway::MODEL)
