@@ -17,8 +17,10 @@ mod conformance;
 mod faults;
 mod features;
 mod house;
+#[cfg(feature = "lab")]
+mod lab;
 mod metadata;
-#[cfg(not(all(feature = "conformance", feature = "faults")))]
+#[cfg(not(all(feature = "conformance", feature = "faults", feature = "lab")))]
 mod relaunch;
 mod release_check;
 mod sdk;
@@ -47,6 +49,15 @@ mod faults {
     }
 }
 
+#[cfg(not(feature = "lab"))]
+mod lab {
+    pub(crate) use crate::relaunch::Options;
+
+    pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+        crate::relaunch::run("lab", options)
+    }
+}
+
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "The chores of the workspace.")]
 struct Cli {
@@ -70,6 +81,8 @@ enum Command {
     Conformance(conformance::Options),
     /// Sixteen bad days of a provider, and whether callers of the gateway feel them.
     Faults(faults::Options),
+    /// The storm experiment and an outage, in figures and plots.
+    Lab(lab::Options),
 }
 
 fn main() -> ExitCode {
@@ -81,6 +94,7 @@ fn main() -> ExitCode {
         Command::House(options) => house::run(&options),
         Command::Conformance(options) => conformance::run(&options),
         Command::Faults(options) => faults::run(&options),
+        Command::Lab(options) => lab::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
