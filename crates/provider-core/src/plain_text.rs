@@ -6,13 +6,17 @@ use memchr::{memchr2, memmem};
 use serde::Deserializer;
 use serde::de::{DeserializeSeed, Visitor};
 
-/// Appends the text of a plain event; `false`, with nothing appended, when it is written in an unusual way.
-pub(crate) fn push(event: &[u8], text: &mut String) -> bool {
+/// Appends the text of a plain event; `false`, with nothing appended, when it is written in an unusual way. `near` is where
+/// the text of the event before stood, most often the same place.
+pub(crate) fn push(event: &[u8], near: &mut usize, text: &mut String) -> bool {
     // In a plain event this stands nowhere but before the text: inside of a text its quotes would be escaped, and no other
     // member is called so.
     const MEMBER: &[u8] = b"\"content\":";
-    let Some(at) = memmem::find(event, MEMBER) else { return false };
-    let value = &event[at + MEMBER.len()..];
+    if !event.get(*near..).is_some_and(|rest| rest.starts_with(MEMBER)) {
+        let Some(found) = memmem::find(event, MEMBER) else { return false };
+        *near = found;
+    }
+    let value = &event[*near + MEMBER.len()..];
     if let Some(inside) = value.strip_prefix(b"\"")
         && let Some(end) = memchr2(b'"', b'\\', inside)
         && inside[end] == b'"'
@@ -59,8 +63,13 @@ mod tests {
 
     fn pushed(event: &str) -> Option<String> {
         let mut text = "so far ".to_owned();
-        let pushed = push(event.as_bytes(), &mut text);
+        let pushed = push(event.as_bytes(), &mut 0, &mut text);
         assert!(pushed || text == "so far ");
+        // Wherever the last text stood, the result is the same.
+        for mut near in 0..event.len() + 1 {
+            let mut again = "so far ".to_owned();
+            assert_eq!((push(event.as_bytes(), &mut near, &mut again), &again), (pushed, &text));
+        }
         pushed.then(|| text["so far ".len()..].to_owned())
     }
 

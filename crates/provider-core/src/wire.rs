@@ -113,9 +113,14 @@ impl Wire<ChatChunk> {
 
     /// Appends the new text of answer 0. A chunk of plain text is not taken apart for it.
     pub fn push_text(&self, text: &mut String) {
+        self.push_text_near(&mut 0, text);
+    }
+
+    /// The same for a chunk of a stream, quicker: `near` is where the text of the chunk before stood, 0 for the first.
+    pub fn push_text_near(&self, near: &mut usize, text: &mut String) {
         match (self.plain, &self.raw) {
             (Some(plain), _) if !plain.has_text || plain.index != 0 => {}
-            (Some(_), Some(raw)) if plain_text::push(raw, text) => {}
+            (Some(_), Some(raw)) if plain_text::push(raw, near, text) => {}
             _ => text.push_str(self.read().text()),
         }
     }
