@@ -9,6 +9,8 @@ pub(crate) struct Sent {
     pub(crate) text: String,
     /// The tool calls, as far as they have come.
     pub(crate) calls: Vec<SentCall>,
+    /// Where the text stood in the last chunk.
+    near: usize,
     first: Option<First>,
     finished: bool,
     /// Why the answer cannot be taken up by anybody else.
@@ -47,7 +49,8 @@ const OTHER_CONTENT: [&str; 3] = ["audio", "images", "function_call"];
 impl Sent {
     /// Nothing yet; at most so many bytes are kept.
     pub(crate) fn nothing(most: usize) -> Self {
-        Self { text: String::new(), calls: Vec::new(), first: None, finished: false, bar: None, most }
+        let (text, calls) = (String::new(), Vec::new());
+        Self { text, calls, near: 0, first: None, finished: false, bar: None, most }
     }
 
     /// Notes a chunk that goes to the caller.
@@ -58,7 +61,7 @@ impl Sent {
         match chunk.as_plain() {
             Some(plain) if plain.index == 0 => {
                 if self.bar.is_none() && plain.has_text {
-                    chunk.push_text(&mut self.text);
+                    chunk.push_text_near(&mut self.near, &mut self.text);
                     self.bound();
                 }
             }

@@ -74,6 +74,24 @@ impl Leg {
 }
 
 impl<S> Reading<S> {
+    fn poll_chunk(&mut self, task: &mut TaskContext<'_>) -> Poll<Option<ChunkResult>> {
+        loop {
+            let next = Pin::new(&mut self.leg.chunks).poll_next(task);
+            let Poll::Ready(Some(Ok(chunk))) = &next else { return next };
+            if self.leg.seam.is_none() {
+                // The way of every chunk of a stream that does not break off: looked at, not touched.
+                self.leg.note_usage(chunk);
+                self.sent.see(chunk);
+                return next;
+            }
+            if let Poll::Ready(Some(Ok(chunk))) = next
+                && let Some(chunk) = self.leg.pass(chunk, &mut self.sent)
+            {
+                return Poll::Ready(Some(Ok(chunk)));
+            }
+        }
+    }
+
     fn may_be_rescued(&self, error: &Error) -> bool {
         is_rescued(error.kind()) && !self.sent.is_finished() && self.plan.rules.rescues_begun()
     }
@@ -117,21 +135,13 @@ impl<S: Provider> Stream for Watched<S> {
                 return Poll::Ready(Some(Ok(chunk)));
             }
             if let Some(reading) = &mut this.reading {
-                let end = match ready!(Pin::new(&mut reading.leg.chunks).poll_next(task)) {
-                    Some(Ok(chunk)) => match reading.leg.pass(chunk, &mut reading.sent) {
-                        Some(chunk) => Some(Ok(chunk)),
+                match reading.poll_chunk(task) {
+                    Poll::Ready(Some(Err(error))) => match this.broke_off(error) {
+                        Some(end) => return Poll::Ready(Some(end)),
                         None => continue,
                     },
-                    Some(Err(error)) => match this.broke_off(error) {
-                        Some(end) => Some(end),
-                        None => continue,
-                    },
-                    None => {
-                        this.reading = None;
-                        None
-                    }
-                };
-                return Poll::Ready(end);
+                    next => return next,
+                }
             }
             let Some(rescue) = &mut this.rescue else { return Poll::Ready(None) };
             let rescued = ready!(rescue.as_mut().poll(task));
