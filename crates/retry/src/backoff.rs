@@ -12,7 +12,8 @@ use fastrand::Rng;
 pub enum Jitter {
     /// The plain back off, the same for all. For experiments: callers that failed together come back together.
     None,
-    /// The back off and up to half of it on top (S2.2). Never sooner than the back off.
+    /// The back off and up to half of it on top (S2.2). Never sooner than the back off; where that has reached the longest
+    /// delay, all wait the same.
     Proportional,
     /// Anything from nothing to the back off. Spreads best, and is the soonest in the mean.
     Full,
@@ -150,6 +151,23 @@ mod tests {
     #[test]
     fn without_jitter_all_wait_alike() {
         assert!(delays(Jitter::None, 2).iter().all(|delay| *delay == BASE * 4));
+    }
+
+    // S2.3: on top of what the provider asked for
+    #[test]
+    fn those_who_were_told_the_same_are_spread_over_half_a_back_off() {
+        let mut chance = Rng::with_seed(7);
+        for (waits, half) in [(0, 500), (2, 2_000), (9, 15_000)] {
+            let half = Duration::from_millis(half);
+            let mut spread =
+                |jitter| Backoff { base: BASE, max_delay: MAX, jitter }.spread(waits, &mut chance);
+            let spreads: Vec<Duration> = (0..10_000).map(|_| spread(Jitter::Full)).collect();
+            for share in tenths(&spreads, Duration::ZERO, half) {
+                assert!((0.08..0.12).contains(&share), "{share}");
+            }
+            assert!(spreads.iter().all(|spread| *spread <= half));
+            assert_eq!(spread(Jitter::None), Duration::ZERO);
+        }
     }
 
     #[test]

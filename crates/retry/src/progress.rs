@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use mainstay_provider_core::{Allowance, Error, Next};
+use mainstay_provider_core::{Allowance, ContextData, Error, Next};
 
 use crate::config::{MOST_ATTEMPTS, RetryConfig};
 use crate::policy::Action;
@@ -53,17 +53,18 @@ pub(crate) enum Stop {
 
 impl<'a> Progress<'a> {
     /// A call of which the first attempt was made.
-    pub(crate) fn new(config: &'a RetryConfig, prior_attempts: u32) -> Self {
+    pub(crate) fn new(config: &'a RetryConfig, context: &ContextData) -> Self {
         Self {
             config,
-            allowed: config.attempts.saturating_sub(prior_attempts).max(1),
+            allowed: config.attempts.saturating_sub(context.prior_attempts).max(1),
             counted: 1,
             asked: 1,
             waits: 0,
             last_wait: None,
             fresh: false,
             shortened: 0,
-            reprompted: false,
+            // An answer that is to be gone on with stands last in the conversation: nothing can be said after it.
+            reprompted: context.needs.prefill,
         }
     }
 

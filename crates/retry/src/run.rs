@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mainstay_provider_core::{
-    Call, Context, EmbedCall, EmbedReply, Embedder, Error, ErrorKind, Events, Provider, Reply, ReplyHead,
+    Call, Context, EmbedCall, EmbedReply, Embedder, Error, ErrorKind, Provider, Reply, ReplyHead,
 };
 
 use crate::layer::Shared;
@@ -55,7 +55,7 @@ pub(crate) async fn chat<S: Provider>(
             },
         }
         if let Step::Stop(stop) = step {
-            let error = course.failed(error, stop, call.model(), &config.events);
+            let error = course.failed(error, stop, call.model(), call.context());
             return match unusable {
                 Some(reply) => Ok(course.answer(reply, call.context(), left_out, None)),
                 None => Err(error),
@@ -80,7 +80,7 @@ pub(crate) async fn embed<S: Embedder>(
         };
         match step {
             Step::Stop(stop) => {
-                return Err(course.failed(error, stop, &call.request.model, &again.shared.config.events));
+                return Err(course.failed(error, stop, &call.request.model, &call.context));
             }
             Step::AskFresh => call.context.data_mut().needs.fresh = true,
             _ => course.pause(step).await,
@@ -107,7 +107,7 @@ struct Course<'a> {
 
 impl<'a> Course<'a> {
     fn new(shared: &'a Shared, context: &Context) -> Self {
-        let progress = Progress::new(&shared.config, context.prior_attempts);
+        let progress = Progress::new(&shared.config, context);
         Self { shared, progress, errors: Vec::new(), malformed: None }
     }
 
@@ -131,14 +131,19 @@ impl<'a> Course<'a> {
     }
 
     /// The error that the caller gets.
-    fn failed(&mut self, error: Error, stop: Stop, model: &str, events: &Events) -> Error {
+    fn failed(&mut self, error: Error, stop: Stop, model: &str, context: &Context) -> Error {
+        let events = &self.shared.config.events;
         if stop == Stop::Alert {
             events.send(|| events::authentication(model, &error));
         } else if let Some(event) = events::exhausted(model, &error, self.progress.asked(), stop) {
             events.send(|| event);
         }
         let attempts = match error.attempts() {
-            [] => std::mem::take(&mut self.errors),
+            // A router lists them when nobody is left to be asked. Here somebody was, and the list is in the ledger.
+            [] => {
+                let noted = context.attempts.errors();
+                if noted.len() > self.errors.len() { noted } else { std::mem::take(&mut self.errors) }
+            }
             known => known.to_vec(),
         };
         // What the model did wrong, and not that its provider could not be asked more strictly.

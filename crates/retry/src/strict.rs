@@ -109,7 +109,7 @@ mod tests {
             "type": "object",
             "required": ["place", "days"],
             "properties": {
-                "place": {"type": "object", "required": ["city"], "properties": {"city": {"type": "string"}}},
+                "place": {"type": ["null", "object"], "required": ["city"], "properties": {"city": {"type": "string"}}},
                 "days": {"type": "array", "items": {"anyOf": [{"type": "string"}, {"type": "null"}]}},
             },
         }));

@@ -3,8 +3,9 @@
 mod common;
 
 use common::{Setup, answers, error, seconds, whole};
-use mainstay_provider_core::test_kit::Step;
+use mainstay_provider_core::test_kit::{Scripted, Step};
 use mainstay_provider_core::{ErrorKind, Next};
+use mainstay_retry::RetryBuilder;
 
 fn fails_with(kind: ErrorKind, next: Next) -> Step {
     Step::fail(error(kind).with_next(next))
@@ -48,6 +49,20 @@ async fn fallbacks_are_asked_one_after_the_other_and_the_same_one_never_again() 
     let error = setup.call(whole()).await.0.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ServerError);
     assert_eq!(setup.calls(), 6);
+}
+
+// S1.6: a router that would go on has not listed them yet, but it has noted them
+#[tokio::test(start_paused = true)]
+async fn when_the_attempts_end_before_the_router_does_the_error_lists_what_the_router_noted() {
+    let upstream = Scripted::by(|call| {
+        let error = error(ErrorKind::ServerError).with_next(Next::Same { fallback: false });
+        let attempts = &call.context().attempts;
+        attempts.end(attempts.begin(), "eu-1", Some(&error));
+        Step::fail(error)
+    });
+    let setup = Setup::over(RetryBuilder::standard(), upstream);
+    let error = setup.call(whole()).await.0.unwrap_err();
+    assert_eq!((setup.calls(), error.attempts().len()), (3, 3));
 }
 
 // The list of a router is longer and better

@@ -184,6 +184,17 @@ async fn a_summariser_that_fails_hangs_or_says_nothing_is_done_without() {
     }
 }
 
+// D1
+#[tokio::test(start_paused = true)]
+async fn a_summariser_takes_at_most_half_of_the_time_that_is_left() {
+    let cheap = Scripted::repeating(Step::hang());
+    let setup = Setup::new(with_summariser(&cheap), [too_long("Input is too long."), answers()]);
+    let mut call = conversation(100);
+    call.context_mut().deadline = Some(tokio::time::Instant::now() + seconds(4));
+    let (result, time) = setup.call(call).await;
+    assert_eq!((result.unwrap().as_str(), time), ("done", seconds(2)));
+}
+
 // Its summary is then among the oldest
 #[tokio::test(start_paused = true)]
 async fn a_second_round_sums_up_the_first_summary_too() {

@@ -23,7 +23,7 @@ fn next(progress: &mut Progress<'_>, error: &Error) -> Step {
 }
 
 fn steps(config: &RetryConfig, errors: &[Error]) -> Vec<Step> {
-    let mut progress = Progress::new(config, 0);
+    let mut progress = Progress::new(config, &ContextData::default());
     errors.iter().map(|error| next(&mut progress, error)).collect()
 }
 
@@ -51,7 +51,9 @@ fn a_back_off_doubles_until_the_attempts_are_used_up() {
 fn attempts_that_others_made_are_taken_off_and_one_remains() {
     let config = standard();
     for (prior, waits) in [(0, 2), (1, 1), (2, 0), (3, 0), (u32::MAX, 0)] {
-        let mut progress = Progress::new(&config, prior);
+        let mut context = ContextData::default();
+        context.prior_attempts = prior;
+        let mut progress = Progress::new(&config, &context);
         let waited = (0..5).filter(|_| matches!(next(&mut progress, &same(false)), Step::Wait(_))).count();
         assert_eq!(waited, waits, "after {prior} attempts");
     }
@@ -109,7 +111,7 @@ fn when_the_wait_is_too_long_somebody_fresh_is_asked_and_no_token_is_taken() {
         assert_eq!(steps(&config, &[too_long]), [expected]);
     }
     for (fallback, expected) in [(true, Step::AskFresh), (false, Step::Stop(Stop::Deadline))] {
-        let mut progress = Progress::new(&config, 0);
+        let mut progress = Progress::new(&config, &ContextData::default());
         let step = progress.decide(&same(fallback), Some(Duration::from_millis(900)), &mut Rng::new());
         assert_eq!(step, expected);
     }
@@ -129,7 +131,11 @@ fn nothing_is_begun_that_has_no_time_to_end() {
     ];
     for error in errors {
         for (left, stops) in [(2, true), (4, false)] {
-            let step = Progress::new(&config, 0).decide(&error, Some(seconds(left)), &mut Rng::new());
+            let step = Progress::new(&config, &ContextData::default()).decide(
+                &error,
+                Some(seconds(left)),
+                &mut Rng::new(),
+            );
             assert_eq!(step == Step::Stop(Stop::Deadline), stops, "{error} with {left} s left: {step:?}");
         }
     }
@@ -157,6 +163,16 @@ fn a_model_is_told_once_what_was_wrong() {
         let errors = [malformed(next), malformed(next)];
         assert_eq!(steps(&standard(), &errors), [Step::Reprompt, then], "{next:?}");
     }
+    let mut prefilled = ContextData::default();
+    prefilled.needs.prefill = true;
+    let standard = standard();
+    let mut progress = Progress::new(&standard, &prefilled);
+    let step = progress.decide(&malformed(None), None, &mut Rng::new());
+    assert_eq!(
+        step,
+        Step::Stop(Stop::Final),
+        "nothing can be said after an answer that is to be gone on with"
+    );
     let off = config(RetryBuilder::default().reprompt(false));
     assert_eq!(steps(&off, &[malformed(None)]), [Step::Stop(Stop::Final)]);
 }
@@ -165,7 +181,7 @@ fn a_model_is_told_once_what_was_wrong() {
 #[test]
 fn a_call_ends_whatever_a_router_says() {
     let config = standard();
-    let mut progress = Progress::new(&config, 0);
+    let mut progress = Progress::new(&config, &ContextData::default());
     let fallback = error(ErrorKind::Network).with_next(Next::Fallback);
     let asked = (0..1_000).filter(|_| next(&mut progress, &fallback) == Step::Ask).count();
     assert_eq!(asked, 99);

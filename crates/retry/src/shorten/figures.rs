@@ -133,6 +133,7 @@ mod tests {
                 313_836,
             ),
             ("claude-3-5-sonnet-20241022: 210000 tokens > 200000 maximum", 200_000, 210_000),
+            ("context window exceeded: 5000 tokens > 4096", 4_096, 5_000),
             (
                 "request (5000 tokens) exceeds the available context size (4096 tokens), try increasing it",
                 4_096,
@@ -175,6 +176,7 @@ mod tests {
         assert!(near(share(message, 0, Some(8_000)), 192.0 / 200.0 * 0.95));
         assert!(near(share(message, 0, Some(500_000)), 200.0 / 208.0 * 0.95));
         assert_eq!(share("200000 tokens > 208000 maximum", 0, None), None);
+        assert_eq!(share("208000 tokens > 208000 maximum", 0, None), None);
         assert_eq!(share("no figures", 5_000, None), None);
     }
 }

@@ -8,7 +8,8 @@ use mainstay_provider_core::{BoxProvider, Call, ChatRequest, Message, Provider};
 /// A cheap model that sums up what is left out of a conversation that is too long.
 ///
 /// It is asked on behalf of the call: in its context (who pays, whose data it is, the deadline), with a ledger of
-/// attempts of its own. When it fails, or takes too long, the conversation goes on without a summary.
+/// attempts of its own. When it fails, or takes too long (half of the time that the call has left, if that is less than its
+/// timeout), the conversation goes on without a summary.
 #[derive(Debug, Clone)]
 pub struct Summariser {
     provider: BoxProvider,
@@ -53,7 +54,9 @@ impl Summariser {
         request.max_tokens = Some(self.max_tokens);
         let asked = Call::new(request).with_context(call.context().clone());
         let answer = async { self.provider.ask(asked).await?.collect().await };
-        let answer = tokio::time::timeout(self.timeout, answer).await.ok()?.ok()?;
+        // The other half is for the call itself.
+        let longest = call.context().time_left().map_or(self.timeout, |left| self.timeout.min(left / 2));
+        let answer = tokio::time::timeout(longest, answer).await.ok()?.ok()?;
         let text = answer.text();
         let summary = text.trim();
         (!summary.is_empty()).then(|| Message::user(format!("{HEADING}\n{summary}")))

@@ -112,7 +112,7 @@ const AROUND: u64 = 16;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mainstay_provider_core::chat::ToolCall;
+    use mainstay_provider_core::chat::{ThinkingBlock, ToolCall};
 
     fn calls(id: &str) -> Message {
         Message {
@@ -199,6 +199,18 @@ mod tests {
         assert!(units(&[Message::user("only"), calls("1"), result("1")]).is_empty());
         assert!(units(&[Message::assistant("only")]).is_empty());
         assert!(units(&[result("lost")]).is_empty());
+    }
+
+    #[test]
+    fn everything_that_is_sent_counts() {
+        let mut message = calls("1");
+        assert_eq!(size(&message), 16 + 7 + 2);
+        message.reasoning_content = Some("x".repeat(50));
+        message.thinking_blocks = vec![ThinkingBlock::thinking("x".repeat(60), None)];
+        assert_eq!(size(&message), 16 + 7 + 2 + 60);
+        let tool = Tool::function("look_up", "Looks it up.", serde_json::json!({"type": "object"}));
+        assert_eq!(size_of_tool(&tool), 16 + 7 + 12 + 17);
+        assert_eq!(size(&Message::user(vec![Part::text("one"), Part::text("two")])), 16 + 6);
     }
 
     #[test]
