@@ -18,8 +18,8 @@ use crate::stream::Timed;
 ///
 /// # Errors
 /// [`ErrorKind::Timeout`] with [`Timer::FirstToken`] when a streaming call has no content in time, with
-/// [`Timer::Total`] when a call has no answer in time; in a stream that has begun, with [`Timer::Idle`] and the partial
-/// answer when nothing comes for too long.
+/// [`Timer::Total`] when a call has no answer in time; in a stream that has begun, with [`Timer::Idle`] when nothing
+/// comes for too long; [`Reply::collect`] adds the partial answer.
 ///
 /// # Cancellation
 /// Dropping the future or the reply drops the provider's. An expiry drops it at once, before the caller is told.

@@ -7,7 +7,7 @@ use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use futures_core::Stream;
-use mainstay_provider_core::chat::{Assembler, ChunkChoice, Delta};
+use mainstay_provider_core::chat::{ChunkChoice, Delta};
 use mainstay_provider_core::{
     ChatChunk, ChunkResult, Chunks, Error, ErrorKind, Extra, FinishReason, Timer, Wire,
 };
@@ -27,7 +27,8 @@ pub(crate) struct Timed {
     /// not idle because nobody asks it.
     waiting_since: Option<Instant>,
     choices: Choices,
-    partial: Assembler,
+    /// The first chunk, whose id and model the last one has too.
+    first: Option<Wire<ChatChunk>>,
     name: (Arc<str>, Arc<str>),
 }
 
@@ -46,7 +47,7 @@ impl Timed {
             total,
             waiting_since: None,
             choices: Choices::default(),
-            partial: Assembler::default(),
+            first: None,
             name,
         }
     }
@@ -65,9 +66,12 @@ impl Timed {
         if self.choices.are_finished() {
             return None;
         }
-        let answer = std::mem::take(&mut self.partial).finish();
-        let mut last = ChatChunk::empty(answer.id, answer.model);
-        last.created = answer.created;
+        let mut last = ChatChunk::empty("", "");
+        if let Some(first) = &self.first {
+            last.id.clone_from(&first.id);
+            last.model.clone_from(&first.model);
+            last.created = first.created;
+        }
         last.choices = self.choices.open().map(timed_out).collect();
         Some(Ok(Wire::from(last)))
     }
@@ -77,15 +81,15 @@ impl Timed {
         let (provider, model) = self.name.clone();
         let message =
             format!("the answer stopped: nothing came for {longest:?}; what arrived is not the whole answer");
-        Error::new(ErrorKind::Timeout(Timer::Idle), message)
-            .at(provider, model)
-            .with_partial(std::mem::take(&mut self.partial).finish())
+        Error::new(ErrorKind::Timeout(Timer::Idle), message).at(provider, model)
     }
 
-    fn see(&mut self, chunk: &ChatChunk) {
+    fn see(&mut self, chunk: &Wire<ChatChunk>) {
         self.waiting_since = None;
         self.choices.see(chunk);
-        self.partial.push(chunk);
+        if self.first.is_none() {
+            self.first = Some(chunk.clone());
+        }
     }
 }
 
@@ -116,7 +120,11 @@ impl Stream for Timed {
 struct Choices(BTreeMap<u32, bool>);
 
 impl Choices {
-    fn see(&mut self, chunk: &ChatChunk) {
+    fn see(&mut self, chunk: &Wire<ChatChunk>) {
+        if let Some(plain) = chunk.as_plain() {
+            self.0.entry(plain.index).or_default();
+            return;
+        }
         for choice in &chunk.choices {
             *self.0.entry(choice.index).or_default() |= choice.finished().is_some();
         }
