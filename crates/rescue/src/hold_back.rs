@@ -19,6 +19,7 @@ pub(crate) async fn read_ahead<S: Provider>(
     hold_back: HoldBack,
 ) -> Result<Reply, Error> {
     let until = plan.until();
+    let began = reply.head.started;
     let mut broken: Vec<Error> = Vec::new();
     loop {
         let mut head = reply.head.clone();
@@ -26,7 +27,11 @@ pub(crate) async fn read_ahead<S: Provider>(
         leg.seam = (plan.breaks() > 0).then(|| Seam::unseen(plan.spent().0));
         let mut held = Held::new(leg, plan.rules.keep);
         let Err(error) = held.fill(hold_back).await else {
-            head.rescued = rescued(&head, &plan);
+            if let Some(reason) = plan.last_reason() {
+                tell(&mut head, &plan, reason);
+                // The caller has waited since the first stream was asked for.
+                (head.started, head.first_token) = (began, None);
+            }
             return held.release(head, plan).await;
         };
         let again = is_rescued(error.kind()) && plan.broke(&held.leg.name, None, error.kind());
@@ -36,29 +41,31 @@ pub(crate) async fn read_ahead<S: Provider>(
         plan.spend(held.leg.usage);
         plan.tell("rescue.held_back", |event| event);
         drop(held);
-        broken.push(error);
-        reply = match timeout_at(until, plan.inner.ask(plan.call.clone())).await {
-            Ok(Ok(reply)) => reply,
-            Ok(Err(error)) => return Err(with_attempts(error, broken)),
-            Err(_) => {
-                let last = broken.pop();
-                return Err(with_attempts(last.unwrap_or_else(nothing_broke), broken));
+        match timeout_at(until, plan.inner.ask(plan.call.clone())).await {
+            Ok(Ok(another)) => {
+                broken.push(error);
+                reply = another;
             }
-        };
+            Ok(Err(failed)) => {
+                broken.push(error);
+                return Err(with_attempts(failed, broken));
+            }
+            Err(_) => return Err(with_attempts(error, broken)),
+        }
     }
 }
 
-/// What the head tells: this layer's breaks, and those that one beneath told.
-fn rescued<S>(head: &ReplyHead, plan: &Plan<S>) -> Option<Rescued> {
-    let Some(reason) = plan.last_reason() else { return head.rescued };
+/// Tells in the head what broke off here, and what a layer beneath told.
+fn tell<S>(head: &mut ReplyHead, plan: &Plan<S>, reason: ErrorKind) {
     let mut rescued = Rescued::new(reason);
     rescued.breaks = plan.breaks();
     rescued.usage_known = plan.spent().1;
+    head.attempts = head.attempts.max(rescued.breaks.saturating_add(1));
     if let Some(beneath) = head.rescued {
         rescued.breaks = rescued.breaks.saturating_add(beneath.breaks);
         rescued.usage_known &= beneath.usage_known;
     }
-    Some(rescued)
+    head.rescued = Some(rescued);
 }
 
 /// The error with those before it, unless a router beneath has told them all.
@@ -70,9 +77,8 @@ fn with_attempts(error: Error, mut before: Vec<Error>) -> Error {
     error.with_attempts(before)
 }
 
-fn nothing_broke() -> Error {
-    Error::new(ErrorKind::Internal, "a stream was asked anew that had not broken off")
-}
+/// Far above the chunks without content that a provider sends while its model thinks.
+const MOST_HELD: usize = 20_000;
 
 /// The beginning of a stream.
 struct Held {
@@ -90,7 +96,9 @@ impl Held {
     async fn fill(&mut self, hold_back: HoldBack) -> Result<(), Error> {
         let until = Instant::now() + hold_back.time;
         let (mut content, mut text) = (0, String::new());
-        while content < hold_back.chunks && text.len() < hold_back.bytes && !self.sent.is_finished() {
+        let mut is_short = true;
+        // The clock decides, not the timer: a stream that is always ready leaves the timer no turn.
+        while is_short && !self.sent.is_finished() && Instant::now() < until {
             match timeout_at(until, self.leg.chunks.next()).await {
                 // A slow stream goes out too; what breaks later is rescued in the open.
                 Err(_) | Ok(None) => break,
@@ -99,6 +107,9 @@ impl Held {
                     content += usize::from(chunk.has_content());
                     chunk.push_text(&mut text);
                     self.chunks.extend(self.leg.pass(chunk, &mut self.sent));
+                    is_short = content < hold_back.chunks
+                        && text.len() < hold_back.bytes
+                        && self.chunks.len() < MOST_HELD;
                 }
             }
         }

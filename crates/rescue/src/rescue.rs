@@ -75,7 +75,7 @@ async fn attempt<S: Provider>(
             }
             Ok(Ok(reply)) => Box::new(Leg { by: Some(policy), ..Leg::of(reply) }),
         };
-        let caught = timeout_at(until, catch_up(&mut leg, splice, sent)).await;
+        let caught = timeout_at(until, catch_up(&mut leg, splice, sent, until)).await;
         match caught {
             Ok(Ok(ready)) => return Attempt::Caught(leg, ready),
             Ok(Err(Uncaught::Broke(error))) if is_rescued(error.kind()) => {
@@ -123,6 +123,7 @@ async fn catch_up(
     leg: &mut Leg,
     mut splice: Splice,
     sent: &Sent,
+    until: Instant,
 ) -> Result<VecDeque<Wire<ChatChunk>>, Uncaught> {
     /// What is new may have to wait for a tool call of which the caller has a part; for so many chunks.
     const MOST: usize = 10_000;
@@ -131,7 +132,7 @@ async fn catch_up(
         match leg.chunks.next().await {
             // The end of a stream comes after its finish reason, and that is where a splice says what is wrong.
             None => return Err(Uncaught::Differs(Differs("the new answer has no end"))),
-            Some(Err(error)) => return Err(Uncaught::Broke(error)),
+            Some(Err(error)) => return Err(Uncaught::Broke(leg.broken_by(error))),
             Some(Ok(chunk)) => {
                 leg.note_usage(&chunk);
                 let mut chunk = chunk.into_inner();
@@ -146,6 +147,10 @@ async fn catch_up(
         }
         if new.len() > MOST {
             return Err(Uncaught::Differs(Differs("the new answer goes another way")));
+        }
+        // The clock decides, not the timer: a stream that is always ready leaves the timer no turn.
+        if Instant::now() >= until {
+            return Err(Uncaught::Differs(Differs(TOO_LONG)));
         }
     }
 }

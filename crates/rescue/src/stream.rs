@@ -36,6 +36,9 @@ pub(crate) struct Rescued<S> {
     pub(crate) reading: Box<Reading<S>>,
 }
 
+/// How many chunks of which nothing is left for the caller are read before others get their turn.
+const MOST_AT_ONCE: usize = 64;
+
 /// One stream of those that an answer is made of.
 pub(crate) struct Leg {
     pub(crate) chunks: Chunks,
@@ -65,6 +68,15 @@ impl Leg {
         Some(chunk)
     }
 
+    /// The error that broke it, as one of the whole answer: what a later stream had of it is not the answer so far, which
+    /// [`Reply::collect`] puts together when the error has none.
+    pub(crate) fn broken_by(&self, mut error: Error) -> Error {
+        if self.by.is_some() {
+            error.take_partial();
+        }
+        error
+    }
+
     /// Notes the usage that a chunk tells.
     pub(crate) fn note_usage(&mut self, chunk: &Wire<ChatChunk>) {
         if chunk.as_plain().is_none() && chunk.usage.is_some() {
@@ -75,7 +87,7 @@ impl Leg {
 
 impl<S> Reading<S> {
     fn poll_chunk(&mut self, task: &mut TaskContext<'_>) -> Poll<Option<ChunkResult>> {
-        loop {
+        for _ in 0..MOST_AT_ONCE {
             let next = Pin::new(&mut self.leg.chunks).poll_next(task);
             let Poll::Ready(Some(Ok(chunk))) = &next else { return next };
             if self.leg.seam.is_none() {
@@ -90,6 +102,8 @@ impl<S> Reading<S> {
                 return Poll::Ready(Some(Ok(chunk)));
             }
         }
+        task.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn may_be_rescued(&self, error: &Error) -> bool {
@@ -115,13 +129,13 @@ impl<S: Provider> Watched<S> {
 
     /// The stream that is read broke off.
     fn broke_off(&mut self, error: Error) -> Option<ChunkResult> {
-        match self.reading.take() {
-            Some(reading) if reading.may_be_rescued(&error) => {
-                self.rescue = Some(Box::pin(rescue(*reading, error)));
-                None
-            }
-            _ => Some(Err(error)),
+        let Some(reading) = self.reading.take() else { return Some(Err(error)) };
+        let error = reading.leg.broken_by(error);
+        if !reading.may_be_rescued(&error) {
+            return Some(Err(error));
         }
+        self.rescue = Some(Box::pin(rescue(*reading, error)));
+        None
     }
 }
 

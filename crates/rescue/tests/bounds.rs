@@ -58,6 +58,29 @@ async fn new_text_must_be_there_within_the_time_of_a_rescue() {
     }
 }
 
+// A stream that is always ready and never says anything: no timer gets a turn.
+#[tokio::test]
+async fn the_clock_decides_and_not_the_timer() {
+    use mainstay_provider_core::chat::Delta;
+    use mainstay_provider_core::{BoxFuture, Call, ChatChunk, Error, Reply, ReplyHead, Wire};
+    let asked = Arc::new(AtomicUsize::new(0));
+    let floods = tower::service_fn(move |_: Call| -> BoxFuture<Result<Reply, Error>> {
+        let text = |text: &str| Wire::from(ChatChunk::empty("a", "m").with_delta(Delta::text(text), None));
+        let ends = asked.fetch_add(1, Ordering::SeqCst) == 0;
+        let (mut first, ping) = (Some(text(if ends { "The mainstay" } else { "The " })), text(""));
+        let chunks = futures_util::stream::poll_fn(move |_| {
+            let next = first.take().or_else(|| (!ends).then(|| ping.clone()));
+            std::task::Poll::Ready(next.map(Ok))
+        });
+        Box::pin(Reply::stream(ReplyHead::new("p", "m"), chunks))
+    });
+    let layer = RescueConfig::standard().within(Duration::from_millis(20)).build().unwrap();
+    let reply =
+        mainstay_provider_core::Provider::ask(&tower::Layer::layer(&layer, floods), streaming()).await;
+    let error = reply.unwrap().collect().await.unwrap_err();
+    assert!(error.message().contains("too long"), "{}", error.message());
+}
+
 // D1
 #[tokio::test(start_paused = true)]
 async fn the_callers_deadline_shortens_it() {

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{TEXT, model, over, policies, read, says, streaming};
-use mainstay_provider_core::{ErrorKind, Timer};
+use mainstay_provider_core::{ErrorKind, Provider, Timer};
 use mainstay_rescue::{RescueLayer, RescuePolicy};
 
 // T6
@@ -32,11 +32,21 @@ async fn a_stream_that_is_cut_never_ends_as_if_it_were_whole() {
     assert_eq!(got.error.unwrap().kind(), ErrorKind::MalformedResponse);
 }
 
+// T6: event 0. What fails before its content is the call's own error, and for the retry layer.
+#[tokio::test(start_paused = true)]
+async fn what_breaks_before_its_first_word_is_no_stream_to_rescue() {
+    for layer in [RescueLayer::default(), RescueLayer::standard()] {
+        let upstream = model([says(TEXT).cut(0).with(ErrorKind::Overloaded)]);
+        let error = over(&layer, &upstream).ask(streaming()).await.unwrap_err();
+        assert_eq!((error.kind(), upstream.counts().calls), (ErrorKind::Overloaded, 1));
+    }
+}
+
 // T7
 #[tokio::test(start_paused = true)]
 async fn a_whole_answer_goes_through_untouched_by_any_policy() {
+    use mainstay_provider_core::Call;
     use mainstay_provider_core::test_kit::{Scripted, Step};
-    use mainstay_provider_core::{Call, Provider};
     let upstream = Scripted::new([Step::text(TEXT), Step::fail_with(ErrorKind::Timeout(Timer::Total))]);
     let provider = over(&RescueLayer::standard(), &upstream);
     let reply = provider.ask(Call::ask("m", "hi")).await.unwrap();

@@ -7,8 +7,9 @@ mod common;
 use std::time::Duration;
 
 use common::{TEXT, model, over, read, read_reply, says, streaming};
+use mainstay_provider_core::chat::Delta;
 use mainstay_provider_core::test_kit::{Piece, Scripted, Step};
-use mainstay_provider_core::{ErrorKind, Provider, Usage};
+use mainstay_provider_core::{Allowance, ErrorKind, Provider, Usage};
 use mainstay_rescue::{HoldBack, RescueBuilder, RescueConfig, RescueLayer, RescuePolicy};
 use tokio::time::Instant;
 
@@ -34,6 +35,17 @@ async fn a_break_in_the_held_beginning_is_not_seen() {
         assert_eq!(upstream.calls()[0].request(), upstream.calls()[1].request());
         assert!(got.chunks.iter().all(|chunk| chunk.id == "scripted-2"), "it is all the second answer's");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_head_tells_how_long_the_caller_waited_and_how_often_was_asked() {
+    let second = Duration::from_secs(1);
+    let late = [Piece::Role, Piece::Wait(second), Piece::text("The "), Piece::Cut];
+    let whole = [Piece::Role, Piece::Wait(second), Piece::text(TEXT), Piece::stop()];
+    let upstream = Scripted::new([Step::stream(late), Step::stream(whole)]);
+    let began = Instant::now();
+    let head = over(&holding(eight()), &upstream).ask(streaming()).await.unwrap().head;
+    assert_eq!((head.started, head.first_token, head.attempts), (Some(began), Some(2 * second), 2));
 }
 
 #[tokio::test(start_paused = true)]
@@ -119,6 +131,23 @@ async fn what_is_the_callers_fault_or_a_verdict_is_not_asked_again() {
     }
 }
 
+// D1
+#[tokio::test(start_paused = true)]
+async fn nothing_is_asked_again_after_the_callers_deadline() {
+    let late = [Piece::Role, Piece::text("The "), Piece::Wait(Duration::from_secs(2)), Piece::Cut];
+    for (deadline, calls) in [(1, 1), (3, 2)] {
+        let upstream = Scripted::new([Step::stream(late.clone()), Step::hang()]);
+        let began = Instant::now();
+        let mut call = streaming();
+        call.context_mut().deadline = Some(began + Duration::from_secs(deadline));
+        let layer = holding(HoldBack::new().time(Duration::from_secs(5)));
+        let error = over(&layer, &upstream).ask(call).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::MalformedResponse);
+        assert!(began.elapsed() <= Duration::from_millis(3_002));
+        assert_eq!((upstream.counts().calls, upstream.counts().in_flight), (calls, 0));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_usage_of_what_was_not_seen_is_in_the_sum() {
     let broken = says(TEXT).cut(2).using(Usage::new(10, 3));
@@ -138,6 +167,44 @@ async fn the_usage_of_what_was_not_seen_is_in_the_sum() {
     let got = read(&over(&all.build().unwrap(), &upstream), streaming()).await;
     got.assert_whole();
     assert_eq!(got.end.usage, Some(Usage::new(20, 23)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_call_is_drawn_from_the_allowance() {
+    #[derive(Clone, Default)]
+    struct Nothing;
+    impl Allowance for Nothing {
+        fn withdraw(&self) -> bool {
+            false
+        }
+    }
+    let upstream = model([says(TEXT).cut(2), says(TEXT)]);
+    over(&holding(eight()).allowance(Nothing), &upstream).ask(streaming()).await.unwrap_err();
+    assert_eq!(upstream.counts().calls, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_breaks_are_told_those_of_a_layer_beneath_too() {
+    let cut = |after| says(TEXT).cut(after).with(ErrorKind::Network);
+    let upstream = model([cut(2), cut(3), says(TEXT)]);
+    let reply = over(&holding(eight()), &upstream).ask(streaming()).await.unwrap();
+    assert_eq!(reply.head.rescued.unwrap().breaks, 2);
+
+    let upstream = model([cut(1), cut(4), cut(1), says(TEXT)]);
+    let beneath = over(&holding(HoldBack::new().chunks(2)), &upstream);
+    let both = tower::Layer::layer(&holding(eight()), beneath);
+    let reply = both.ask(streaming()).await.unwrap();
+    assert_eq!(reply.head.rescued.unwrap().breaks, 2);
+    read_reply(reply).await.assert_whole();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_all_there_is_not_held() {
+    let slow_end = [Piece::Role, Piece::text(TEXT), Piece::stop(), Piece::Wait(Duration::from_millis(100))];
+    let upstream = Scripted::repeating(Step::stream(slow_end));
+    let began = Instant::now();
+    over(&holding(eight()), &upstream).ask(streaming()).await.unwrap();
+    assert_eq!(began.elapsed(), Duration::ZERO);
 }
 
 #[tokio::test(start_paused = true)]
@@ -177,4 +244,21 @@ async fn it_is_off_in_the_bare_layer_and_in_the_standard_one() {
     let reply = over(&one, &upstream).ask(streaming()).await.unwrap();
     assert!(reply.head.rescued.is_none());
     read_reply(reply).await.assert_whole();
+}
+
+/// A stream that is always ready and never says anything: no timer gets a turn.
+#[tokio::test]
+async fn a_flood_of_nothing_is_held_no_longer_than_the_time() {
+    use mainstay_provider_core::{BoxFuture, Call, ChatChunk, Error, Reply, ReplyHead, Wire};
+    let flood = tower::service_fn(|_: Call| -> BoxFuture<Result<Reply, Error>> {
+        let mut first = Some(Wire::from(ChatChunk::empty("a", "m").with_delta(Delta::text("The "), None)));
+        let ping = Wire::from(ChatChunk::empty("a", "m"));
+        let chunks = futures_util::stream::poll_fn(move |_| {
+            std::task::Poll::Ready(Some(Ok(first.take().unwrap_or_else(|| ping.clone()))))
+        });
+        Box::pin(Reply::stream(ReplyHead::new("p", "m"), chunks))
+    });
+    let layer = holding(HoldBack::new().time(Duration::from_millis(5)));
+    let reply = tower::Layer::layer(&layer, flood).ask(streaming()).await.unwrap();
+    assert_eq!(reply.into_stream().next().await.unwrap().unwrap().text(), "The ");
 }

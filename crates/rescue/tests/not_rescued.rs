@@ -43,6 +43,17 @@ async fn a_partial_answer_by_the_total_timer_is_an_answer() {
     assert_eq!(got.finish_reasons(), [FinishReason::Timeout]);
 }
 
+// The answer is whole; what is said after it is said to the caller.
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_has_its_end_is_not_gone_on_with() {
+    let pieces = [Piece::Role, Piece::text(TEXT), Piece::stop(), Piece::fail_with(ErrorKind::RateLimited)];
+    let upstream = Scripted::new([Step::stream(pieces)]);
+    let got = read(&over(&RescueLayer::standard(), &upstream), streaming()).await;
+    assert_eq!((got.text().as_str(), got.finish_reasons()), (TEXT, vec![FinishReason::Stop]));
+    assert_eq!(got.error.unwrap().message(), "the script says: rate_limited");
+    assert_eq!(upstream.counts().calls, 1);
+}
+
 fn chunk(choices: Value) -> Piece {
     let chunk = json!({"id": "scripted-1", "created": 1_700_000_000, "model": "gpt-9", "choices": choices});
     Piece::chunk(serde_json::from_value::<ChatChunk>(chunk).unwrap())

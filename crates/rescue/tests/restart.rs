@@ -96,6 +96,9 @@ async fn a_tool_call_goes_on_under_its_first_id_if_its_beginning_is_the_same() {
         assert_eq!(got.text(), "Let me see.");
         let expected = ("call_1".to_owned(), "get_weather".to_owned(), "{\"city\": \"Paris\"}".to_owned());
         assert_eq!(calls(&got), [expected]);
+        let pieces = got.chunks.iter().flat_map(|chunk| &chunk.choices).flat_map(|one| &one.delta.tool_calls);
+        let named: Vec<_> = pieces.filter_map(|piece| piece.id.as_deref()).collect();
+        assert_eq!(named, ["call_1"], "the second id is not told");
         assert!(!upstream.calls()[1].context().needs.prefill, "a tool call is not resumed");
     }
 }
@@ -132,10 +135,15 @@ async fn another_tool_call_is_an_error() {
         done(),
     ]);
     let no_tool = Step::stream([Piece::Role, Piece::text("Let me see. It rains."), Piece::stop()]);
-    for other in [other_tool, no_tool, tools("call_2", &["{\"city\": \"Rome\"}"], done())] {
+    let other_arguments = tools("call_2", &["{\"city\": \"Rome\"}"], done());
+    for (other, why) in
+        [(other_tool, "another tool"), (no_tool, "lacks a tool call"), (other_arguments, "other arguments")]
+    {
         let upstream = Scripted::new([tools("call_1", &["{\"city\": \"Pa"], Piece::Cut), other]);
         let got = read(&over(&restart(), &upstream), streaming()).await;
         got.assert_sound();
         assert_eq!(calls(&got)[0].2, "{\"city\": \"Pa");
+        let error = got.error.unwrap();
+        assert!(error.message().contains(why), "{}", error.message());
     }
 }

@@ -139,6 +139,56 @@ async fn the_error_of_an_answer_that_was_lost_keeps_what_the_break_said() {
     assert!(std::error::Error::source(&error).is_some());
 }
 
+// A stream that was begun and given up is paid for too.
+#[tokio::test(start_paused = true)]
+async fn the_usage_of_an_answer_that_was_another_one_is_not_known() {
+    use mainstay_rescue::RescuePolicy::{Restart, Resume};
+    let upstream = model([
+        says(TEXT).cut(4).using(Usage::new(10, 5)),
+        says("Something else").using(Usage::new(10, 5)),
+        says(TEXT).using(Usage::new(15, 20)),
+    ]);
+    let layer = RescueConfig::builder().policies([Restart, Resume]).build().unwrap();
+    let got = read(&over(&layer, &upstream), streaming()).await;
+    got.assert_whole();
+    assert_eq!((got.end.usage, &got.report()["usage_known"]), (Some(Usage::new(25, 25)), &json!(false)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_partial_answer_of_a_lost_one_is_that_of_all_streams() {
+    use mainstay_provider_core::Provider;
+    let stalls = |text: &str, partial: &str| {
+        let partial = mainstay_provider_core::ChatResponse::new(
+            "gpt-9",
+            mainstay_provider_core::Message::assistant(partial),
+            mainstay_provider_core::FinishReason::Stop,
+        );
+        let error = Error::new(ErrorKind::Timeout(mainstay_provider_core::Timer::Idle), "it stopped");
+        Step::stream([Piece::Role, Piece::text(text), Piece::Fail(error.with_partial(partial))])
+    };
+    let first = [stalls("The mainstay", "The mainstay"), Step::fail_with(ErrorKind::Unavailable)];
+    let upstream = Scripted::new(first.into_iter().chain([Step::fail_with(ErrorKind::Unavailable)]));
+    let provider = over(&RescueLayer::standard(), &upstream);
+    let error = provider.ask(streaming()).await.unwrap().collect().await.unwrap_err();
+    assert_eq!(error.partial().unwrap().text(), "The mainstay");
+
+    for last in [ErrorKind::Timeout(mainstay_provider_core::Timer::Idle), ErrorKind::ContentFiltered] {
+        let layer = RescueConfig::standard().rescues(1).build().unwrap();
+        let second = match last {
+            ErrorKind::ContentFiltered => {
+                let partial = mainstay_provider_core::ChatResponse::empty("gpt-9");
+                let error = Error::new(last, "filtered").with_partial(partial);
+                Step::stream([Piece::Role, Piece::text(" is"), Piece::Fail(error)])
+            }
+            _ => stalls(" is", " is"),
+        };
+        let upstream = Scripted::new([stalls("The mainstay", "The mainstay"), second]);
+        let provider = over(&layer, &upstream);
+        let error = provider.ask(streaming()).await.unwrap().collect().await.unwrap_err();
+        assert_eq!((error.kind(), &*error.partial().unwrap().text()), (last, "The mainstay is"));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn operators_hear_of_it_without_a_word_of_the_text() {
     let heard: Arc<Mutex<Vec<Event>>> = Arc::default();

@@ -193,6 +193,8 @@ mod tests {
         assert_eq!(resumed("a\n", "\n\n  b").unwrap(), "a\n\n  b");
         assert_eq!(resumed("a\n\n", "\nb").unwrap(), "a\n\nb");
         assert_eq!(resumed("a\n", "\n").unwrap(), "a\n");
+        assert_eq!(resumed("a\n\n", "b\n\nc").unwrap(), "a\n\nb\n\nc", "only at the seam");
+        assert_eq!(resumed("a\n\n", "\nb\nc").unwrap(), "a\n\nb\nc");
     }
 
     #[test]
