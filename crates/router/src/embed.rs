@@ -93,7 +93,7 @@ impl Shared {
         with_room(asked.widest, |room| {
             let survey = self.embed_survey(asked, Past::new(errors), needs);
             match survey.pick(room, &mut chance) {
-                Some(seat) => Ok(Taken::new(seat.group, seat.index)),
+                Some(seat) => Ok(Taken::new(seat.group, seat.index, seat.why)),
                 None => Err(nobody(&survey, &asked.name, errors)),
             }
         })

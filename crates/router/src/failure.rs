@@ -12,7 +12,7 @@ pub(crate) fn nobody(survey: &Survey<'_>, model: &str, attempts: &[Error]) -> Er
     };
     let mut members = survey.members(0..=usize::MAX);
     if !members.any(|(place, member)| is_able(survey.left_out(place, member, Wanted::Untried))) {
-        return incapable(survey, model).with_next(Next::Nowhere);
+        return incapable(survey, model).with_next(Next::Nowhere).with_all(attempts);
     }
     match (survey.wait(0..=usize::MAX), survey.past.last()) {
         (Some(wait), _) => {

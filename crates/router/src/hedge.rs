@@ -119,6 +119,12 @@ impl Pace {
         let _full = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, filled);
     }
 
+    /// The first leg lost after this time. It would have taken longer; how much, nobody will know. It counts as somewhat
+    /// longer: so the percentile rises while more calls are late than it says, and never by what was not seen.
+    pub(crate) fn record_lost(&self, delay: Duration) {
+        self.record(delay.mul_f64(1.1));
+    }
+
     /// A first token came after this time.
     pub(crate) fn record(&self, time: Duration) {
         let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);

@@ -11,6 +11,7 @@ use crate::hedge::{is_alive, is_well, times_dearer};
 use crate::load::Lane;
 use crate::past::Past;
 use crate::service::{Sent, Shared, Taken, Trip, with_room};
+use crate::survey::Why;
 
 /// One of the two.
 struct Leg {
@@ -37,17 +38,10 @@ impl Shared {
         delay: Duration,
     ) -> Result<Reply, Error> {
         let mut first = self.leg(trip, taken, begun, call.clone())?;
-        let in_time = {
-            let mut late = pin!(tokio::time::sleep(delay));
-            std::future::poll_fn(|task| match first.answer.as_mut().poll(task) {
-                Poll::Ready(result) => Poll::Ready(Some(result)),
-                Poll::Pending => late.as_mut().poll(task).map(|()| None),
-            })
-            .await
-        };
-        if let Some(result) = in_time {
+        if let Some(result) = within(delay, &mut first.answer).await {
             return self.settle(trip, first.sent, result);
         }
+        // Once: who found nothing left to spend and asked again later would take from those that are late then.
         let Some(mut second) = self.second(trip, &first, call) else {
             let result = first.answer.await;
             return self.settle(trip, first.sent, result);
@@ -62,9 +56,8 @@ impl Shared {
         let (done, other) = if is_first { (first, second) } else { (second, first) };
         let result = if result.is_ok() {
             self.tell_hedge(trip, &done, &other, is_first);
-            if let Some(pace) = done.sent.taken.group.pace.as_ref().filter(|_| !is_first) {
-                // It would have taken longer than this; how much, nobody will know.
-                pace.record(delay);
+            if let Some(pace) = other.sent.taken.group.pace.as_ref().filter(|_| !is_first) {
+                pace.record_lost(delay);
             }
             // The loser goes at once (T9): its future is dropped all the way down.
             drop(other);
@@ -102,7 +95,7 @@ impl Shared {
                 survey.pick_beside(group, first.sent.taken.index, fits, room, &mut chance)
             })
         })?;
-        let taken = Taken::new(group, index);
+        let taken = Taken::new(group, index, Why::Hedge);
         let member = taken.member();
         if !group.pace.as_ref()?.withdraw(times_dearer(price, member.price)) {
             return None;
@@ -122,4 +115,14 @@ impl Shared {
                 .with("winner", winner.sent.taken.member().name.to_string())
         });
     }
+}
+
+/// What the future comes to, if it does in this time.
+async fn within<T>(time: Duration, future: &mut BoxFuture<T>) -> Option<T> {
+    let mut late = pin!(tokio::time::sleep(time));
+    std::future::poll_fn(|task| match future.as_mut().poll(task) {
+        Poll::Ready(result) => Poll::Ready(Some(result)),
+        Poll::Pending => late.as_mut().poll(task).map(|()| None),
+    })
+    .await
 }

@@ -117,8 +117,12 @@ pub(crate) struct Taken {
 }
 
 impl Taken {
-    pub(crate) fn new(group: &Arc<Group>, index: usize) -> Self {
-        Self { group: group.clone(), index, why: Why::Chosen }
+    pub(crate) fn new(group: &Arc<Group>, index: usize, why: Why) -> Self {
+        Self { group: group.clone(), index, why }
+    }
+
+    fn is_hedge(&self) -> bool {
+        self.why == Why::Hedge
     }
 
     pub(crate) fn member(&self) -> &Member {
@@ -211,7 +215,9 @@ impl Shared {
         mut reply: Reply,
     ) -> Reply {
         let took = flight.answered();
-        if let Some(pace) = taken.group.pace.as_ref().filter(|_| trip.lane == Lane::Stream) {
+        if let Some(pace) =
+            taken.group.pace.as_ref().filter(|_| trip.lane == Lane::Stream && !taken.is_hedge())
+        {
             pace.record(took);
         }
         if let (Some(sessions), Some(key)) = (&taken.group.sessions, trip.session) {

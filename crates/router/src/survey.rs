@@ -41,6 +41,8 @@ pub(crate) enum Why {
     Chosen,
     /// It is half-open, and somebody has to try it.
     Trial,
+    /// Another one is late.
+    Hedge,
 }
 
 /// Which deployments are looked at.

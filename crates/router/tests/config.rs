@@ -7,7 +7,7 @@ use mainstay_router::{Hedging, InvalidConfig, Model, Router, RouterBuilder};
 use std::time::Duration;
 
 fn wrong(builder: RouterBuilder) -> InvalidConfig {
-    builder.build().unwrap_err()
+    builder.build().expect_err("it is wrong")
 }
 
 fn with(main: Model) -> RouterBuilder {
