@@ -68,10 +68,7 @@ impl App {
     }
 
     /// Reads a JSON request: its form is checked before its body is read, and its size while it is read.
-    pub(crate) async fn json<T: DeserializeOwned>(
-        &self,
-        request: Request,
-    ) -> Result<T, ApiError> {
+    pub(crate) async fn json<T: DeserializeOwned>(&self, request: Request) -> Result<T, ApiError> {
         let (parts, body) = request.into_parts();
         check_form(&parts.headers)?;
         let body = self.read(body).await?;

@@ -50,6 +50,16 @@ enum Command {
         /// The file to check.
         file: PathBuf,
     },
+    /// Say which deployments would answer for a model, and why. Nothing is sent.
+    Route {
+        /// A logical model, or provider/model.
+        model: String,
+        /// Print every candidate with its score, and why others are left out.
+        #[arg(long)]
+        explain: bool,
+        #[command(flatten)]
+        config: ConfigFile,
+    },
     /// List the models of the configuration.
     Models {
         #[command(flatten)]
@@ -78,6 +88,7 @@ pub(crate) fn run() -> ExitCode {
             chat_command(&config, prompt.as_deref(), &model, system.as_deref(), stream)
         }
         Command::Check { file } => check_command(&file),
+        Command::Route { model, explain, config } => route_command(&config, &model, explain),
         Command::Models { config } => models_command(&config),
         Command::Schema => schema_command(),
     };
@@ -176,6 +187,22 @@ fn check_command(file: &Path) -> Result<(), Failure> {
         config.client.providers.len(),
         config.client.models.len()
     ))
+}
+
+fn route_command(file: &ConfigFile, model: &str, explain: bool) -> Result<(), Failure> {
+    let client = client(&file.read()?)?;
+    let call = Call::ask(model, "");
+    let runtime = runtime()?;
+    let _clock = runtime.enter();
+    let explanation = client.router().explain(&call).map_err(|error| error.message().to_owned())?;
+    if explain {
+        return print(&format!("{explanation}\n"));
+    }
+    let order: Vec<_> = explanation.chosen.iter().chain(&explanation.then).map(String::as_str).collect();
+    match explanation.refusal {
+        Some(refusal) => Err(refusal),
+        None => print(&format!("{}\n", order.join("\n"))),
+    }
 }
 
 fn models_command(file: &ConfigFile) -> Result<(), Failure> {

@@ -1,10 +1,12 @@
 //! What a request's headers say about a call, and what a reply's headers say about its answer.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use mainstay::core::TraceParent;
 use mainstay::{Context, ReplyHead};
+use tokio::time::Instant;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const PROVIDER: HeaderName = HeaderName::from_static("x-mainstay-provider");
@@ -13,10 +15,12 @@ const DEPLOYMENT: HeaderName = HeaderName::from_static("x-mainstay-deployment");
 const LEVEL: HeaderName = HeaderName::from_static("x-mainstay-level");
 const CACHE: HeaderName = HeaderName::from_static("x-mainstay-cache");
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-mainstay-attempts");
+const SHORTENED: HeaderName = HeaderName::from_static("x-mainstay-shortened");
+const RESCUED: HeaderName = HeaderName::from_static("x-mainstay-rescued");
 const LATENCY: HeaderName = HeaderName::from_static("x-mainstay-latency-ms");
 
 /// How many headers an answer has at most, so that their table is made once.
-pub(crate) const MOST: usize = 12;
+pub(crate) const MOST: usize = 14;
 
 /// The context of a call, from its request's headers.
 pub(crate) fn context(headers: &HeaderMap) -> Context {
@@ -25,7 +29,25 @@ pub(crate) fn context(headers: &HeaderMap) -> Context {
     data.id = request_id(headers).into();
     data.trace_parent =
         headers.get("traceparent").and_then(|value| value.to_str().ok()).and_then(TraceParent::parse);
+    data.prior_attempts = prior_attempts(headers);
+    data.deadline = number(headers, "x-mainstay-timeout-ms")
+        .and_then(|milliseconds| Instant::now().checked_add(Duration::from_millis(milliseconds)));
+    if let Some(session) = headers.get("x-mainstay-session").and_then(|value| value.to_str().ok()) {
+        data.properties.insert("session".to_owned(), session.to_owned());
+    }
     context
+}
+
+/// How often the client, or a proxy before us, has sent this call already (T3): OpenAI's SDKs count their retries,
+/// Envoy counts attempts.
+fn prior_attempts(headers: &HeaderMap) -> u32 {
+    let retries = number(headers, "x-stainless-retry-count").unwrap_or(0);
+    let attempts = number(headers, "x-envoy-attempt-count").unwrap_or(1);
+    u32::try_from(retries.max(attempts.saturating_sub(1))).unwrap_or(u32::MAX)
+}
+
+fn number(headers: &HeaderMap, name: &str) -> Option<u64> {
+    headers.get(name)?.to_str().ok()?.trim().parse().ok()
 }
 
 /// The client's own id if it is short and plain, or a new one.
@@ -52,6 +74,12 @@ pub(crate) fn describe(headers: &mut HeaderMap, head: &ReplyHead) {
     headers.insert(LEVEL, HeaderValue::from_static(head.level.as_str()));
     headers.insert(CACHE, HeaderValue::from_static(head.cache.as_str()));
     headers.insert(ATTEMPTS, HeaderValue::from(head.attempts));
+    if head.shortened > 0 {
+        headers.insert(SHORTENED, HeaderValue::from(head.shortened));
+    }
+    if let Some(rescued) = &head.rescued {
+        headers.insert(RESCUED, HeaderValue::from(rescued.breaks));
+    }
     if let Some(latency) = head.first_token {
         let (mut text, micros) = (String::with_capacity(12), latency.as_micros());
         let _ = write!(text, "{}.{:03}", micros / 1000, micros % 1000); // writing to a String cannot fail

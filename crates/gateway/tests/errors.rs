@@ -151,7 +151,10 @@ async fn a_providers_error_keeps_its_words_status_and_wait() {
     let upstream = Upstream::answering(response).await;
     let gateway = Gateway::before(&upstream, "");
     let answer = chat(&gateway, "").await;
-    assert!(answer.starts_with("HTTP/1.1 429") && answer.contains("retry-after: 7"), "{answer}");
+    // The deployment rests up to a tenth longer than it asked for, and so does the client.
+    let waits = ["retry-after: 7\r", "retry-after: 8\r"];
+    assert!(answer.starts_with("HTTP/1.1 429"), "{answer}");
+    assert!(waits.iter().any(|wait| answer.contains(wait)), "{answer}");
     assert!(answer.contains("Rate limit reached") && answer.contains("req_up"), "{answer}");
 }
 

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod builder;
 mod client;
 pub mod config;
 mod directory;
@@ -9,7 +10,19 @@ mod stack;
 #[doc(inline)]
 pub use mainstay_adapters as adapters;
 #[doc(inline)]
+pub use mainstay_breaker as breaker;
+#[doc(inline)]
 pub use mainstay_provider_core as core;
+#[doc(inline)]
+pub use mainstay_rate_limit as rate_limit;
+#[doc(inline)]
+pub use mainstay_rescue as rescue;
+#[doc(inline)]
+pub use mainstay_retry as retry;
+#[doc(inline)]
+pub use mainstay_router as router;
+#[doc(inline)]
+pub use mainstay_timeout as timeout;
 
 pub use mainstay_adapters::{Adapter, AdapterConfig, Transport, TransportConfig};
 pub use mainstay_provider_core::{
@@ -19,5 +32,6 @@ pub use mainstay_provider_core::{
     Usage, Wire,
 };
 
-pub use self::client::{Answer, AnswerStream, Client, ClientBuilder};
+pub use self::builder::ClientBuilder;
+pub use self::client::{Answer, AnswerStream, Client};
 pub use self::config::Config;

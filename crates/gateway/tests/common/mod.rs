@@ -41,10 +41,10 @@ impl Gateway {
         Self { child, address, _config: file }
     }
 
-    /// A gateway before one OpenAI-compatible upstream; model `m`.
+    /// A gateway before one OpenAI-compatible upstream; model `m`; a call is sent once.
     pub fn before(upstream: &Upstream, server: &str) -> Self {
         Self::start(&format!(
-            "[server]\n{server}\n[providers.up]\nkind = \"openai\"\nbase_url = \"http://{}/v1\"\napi_key = \"sk-test\"\n\
+            "[server]\n{server}\n[router]\nnum_retries = 0\n[providers.up]\nkind = \"openai\"\nbase_url = \"http://{}/v1\"\napi_key = \"sk-test\"\n\
              [models.m]\ndeployments = [{{ model = \"up/the-model\" }}]\n",
             upstream.address
         ))

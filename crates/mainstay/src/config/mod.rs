@@ -11,6 +11,7 @@
 //! Unknown keys are errors that suggest the right one; every error names its line.
 
 mod document;
+mod routing;
 mod text;
 
 use std::collections::BTreeMap;
@@ -24,7 +25,13 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 pub use self::document::{Document, Problem, Problems};
+pub(crate) use self::routing::Policy;
+pub use self::routing::{
+    DeploymentConfig, HoldBackSetting, ModelConfig, RescueSetting, RouterSettings, ShortenSetting,
+    StrategySetting,
+};
 pub use self::text::{EnvText, Span};
+use crate::stack;
 
 /// What a [`Client`](crate::Client) is made of.
 #[derive(Debug, Clone, Default, PartialEq, JsonSchema, Deserialize)]
@@ -35,6 +42,8 @@ pub struct Config {
     pub providers: BTreeMap<String, ProviderConfig>,
     /// The logical models that application code asks for (S1.3).
     pub models: BTreeMap<String, ModelConfig>,
+    /// How calls are routed, timed, retried and rescued.
+    pub router: RouterSettings,
     /// How connections to providers are made.
     pub transport: TransportSettings,
 }
@@ -86,24 +95,6 @@ pub enum ApiSetting {
     Responses,
 }
 
-/// One logical model.
-#[derive(Debug, Clone, PartialEq, JsonSchema, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[non_exhaustive]
-pub struct ModelConfig {
-    /// Who answers for it.
-    pub deployments: Vec<DeploymentConfig>,
-}
-
-/// One physical model behind a logical one.
-#[derive(Debug, Clone, PartialEq, JsonSchema, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[non_exhaustive]
-pub struct DeploymentConfig {
-    /// `provider/model`: a configured provider's name and its own name of the model.
-    pub model: String,
-}
-
 /// How connections to providers are made.
 #[derive(Debug, Clone, Default, PartialEq, JsonSchema, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -136,33 +127,63 @@ impl Config {
         let config = Self {
             providers: document.table("providers"),
             models: document.table("models"),
+            router: document.section("router").unwrap_or_default(),
             transport: document.section("transport").unwrap_or_default(),
         };
+        let all_sound = match stack::check(&config.router.policy()) {
+            Ok(()) => true,
+            Err(error) => {
+                document.problem(&["router"], &format!("router: {}", error.message()));
+                false
+            }
+        };
         for (name, model) in &config.models {
-            if let Err(error) = model.target(name) {
-                document.problem(&["models", name], error.message());
+            for problem in config.problems_of(name, model, all_sound) {
+                document.problem(&["models", name], &format!("models.{name}: {problem}"));
             }
         }
         config
+    }
+
+    /// `all_sound`: what `[router]` says is in order; else its problem would be told for each model again.
+    fn problems_of(&self, name: &str, model: &ModelConfig, all_sound: bool) -> Vec<String> {
+        let mut problems = Vec::new();
+        if model.deployments.is_empty() {
+            problems.push("deployments is empty; name one, like { model = \"openai/gpt-4o\" }".to_owned());
+        }
+        let all = if all_sound { self.router.policy() } else { Policy::default() };
+        if let Err(error) = stack::check(&model.policy().over(&all)) {
+            problems.push(error.message().to_owned());
+        }
+        for deployment in &model.deployments {
+            if let Err(error) = stack::check_deployment(deployment) {
+                problems.push(format!("deployment {:?}: {}", deployment.model, error.message()));
+            }
+        }
+        let fallbacks = [
+            ("fallbacks", &model.fallbacks),
+            ("context_window_fallbacks", &model.context_window_fallbacks),
+            ("content_policy_fallbacks", &model.content_policy_fallbacks),
+        ];
+        for (setting, names) in fallbacks {
+            for unknown in names.iter().filter(|other| *other == name || !self.models.contains_key(*other)) {
+                problems.push(format!("{setting}: {unknown:?} is no other model of this configuration"));
+            }
+        }
+        problems
     }
 }
 
 impl ModelConfig {
     /// A logical model with one deployment.
     pub fn to(model: impl Into<String>) -> Self {
-        Self { deployments: vec![DeploymentConfig { model: model.into() }] }
+        Self::to_each([model])
     }
 
-    pub(crate) fn target(&self, name: &str) -> Result<&str, Error> {
-        match &self.deployments[..] {
-            [only] => Ok(&only.model),
-            [] => Err(configuration(format!(
-                "models.{name}: deployments is empty; name one, like {{ model = \"openai/gpt-4o\" }}"
-            ))),
-            _ => Err(configuration(format!(
-                "models.{name}: several deployments need the router, which this version does not have yet; name one"
-            ))),
-        }
+    /// A logical model with several deployments.
+    pub fn to_each<M: Into<String>>(models: impl IntoIterator<Item = M>) -> Self {
+        let deployment = |model: M| DeploymentConfig { model: model.into(), ..DeploymentConfig::default() };
+        Self { deployments: models.into_iter().map(deployment).collect(), ..Self::default() }
     }
 }
 

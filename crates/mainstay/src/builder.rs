@@ -1,0 +1,175 @@
+//! What a client is made of.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use mainstay_adapters::{Adapter, AdapterConfig, Transport, TransportConfig};
+use mainstay_provider_core::{Embedder as _, Error, ErrorKind, Events, Provider as _};
+use mainstay_retry::RetryBudget;
+use mainstay_router::{Model, Router, strategy};
+
+use crate::client::Client;
+use crate::config::{Config, ModelConfig, Policy, RouterSettings, StrategySetting};
+use crate::directory::{Directory, Stacks};
+use crate::stack::{self, Deployments, Endpoint, ModelLayers};
+
+/// Collects what a [`Client`] is made of.
+#[derive(Debug, Default)]
+pub struct ClientBuilder {
+    providers: Vec<AdapterConfig>,
+    models: BTreeMap<String, ModelConfig>,
+    router: RouterSettings,
+    transport: Option<TransportConfig>,
+    events: Events,
+}
+
+impl ClientBuilder {
+    /// Adds a provider.
+    #[must_use]
+    pub fn provider(mut self, config: AdapterConfig) -> Self {
+        self.providers.push(config);
+        self
+    }
+
+    /// Adds a logical model (S1.3): application code asks for `name`, `target` (`provider/model`) answers.
+    #[must_use]
+    pub fn model(self, name: impl Into<String>, target: impl Into<String>) -> Self {
+        self.routed_model(name, ModelConfig::to(target))
+    }
+
+    /// Adds a logical model with its deployments, fallbacks and what is different for it.
+    #[must_use]
+    pub fn routed_model(mut self, name: impl Into<String>, config: ModelConfig) -> Self {
+        self.models.insert(name.into(), config);
+        self
+    }
+
+    /// Sets how calls are routed, timed, retried and rescued, for all models that do not say otherwise.
+    #[must_use]
+    pub fn router(mut self, settings: RouterSettings) -> Self {
+        self.router = settings;
+        self
+    }
+
+    /// Sets how connections are made.
+    #[must_use]
+    pub fn transport(mut self, config: TransportConfig) -> Self {
+        self.transport = Some(config);
+        self
+    }
+
+    /// Sends events (a rejected key, a breaker that opens, a retry that waits) to `events`.
+    #[must_use]
+    pub fn events(mut self, events: Events) -> Self {
+        self.events = events;
+        self
+    }
+
+    /// Adds what a configuration describes. `env` gives the values of `${NAME}` references.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration), naming the setting and the cure.
+    pub fn config(mut self, config: &Config, env: impl Fn(&str) -> Option<String>) -> Result<Self, Error> {
+        for (name, provider) in &config.providers {
+            self.providers.push(provider.resolve(name, &env)?);
+        }
+        self.models.extend(config.models.clone());
+        self.router = config.router.clone();
+        self.transport = Some(config.transport.resolve());
+        Ok(self)
+    }
+
+    /// Builds the client.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) for an unknown provider, a missing address, a model
+    /// that names a provider which is not there, a setting that a layer does not take.
+    pub fn build(self) -> Result<Client, Error> {
+        let transport = Transport::new(&self.transport.clone().unwrap_or_default())?;
+        let all = self.router.policy();
+        let budget = RetryBudget::default();
+        let providers = endpoints(self.providers, &transport, &self.events)?;
+        let deployments = Deployments::new(providers, all.clone(), self.events.clone());
+        let router = router(&self.router, &self.models, &deployments, &budget, &self.events)?;
+        let stacks = |policy: &Policy| {
+            let retry = stack::retry(policy, &budget, &self.events)?;
+            let layers = ModelLayers { rescue: stack::rescue(policy, &self.events)?, retry };
+            Ok::<_, Error>(Stacks {
+                chat: stack::of_model(&layers, router.clone()),
+                embedder: stack::of_embedding_model(&layers, router.clone()),
+            })
+        };
+        let mut models = HashMap::with_capacity(self.models.len());
+        for (name, model) in &self.models {
+            let made = stacks(&model.policy().over(&all)).map_err(|error| of_model(name, &error))?;
+            models.insert(name.clone(), made);
+        }
+        let directory = Directory::new(models, stacks(&all)?);
+        Ok(Client { directory, router, models: self.models.into_keys().collect() })
+    }
+}
+
+fn router(
+    settings: &RouterSettings,
+    models: &BTreeMap<String, ModelConfig>,
+    deployments: &Deployments,
+    budget: &RetryBudget,
+    events: &Events,
+) -> Result<Router, Error> {
+    let all = settings.policy();
+    let mut router = Router::builder().resolver(deployments.clone()).events(events.clone());
+    if let Some(property) = &settings.session_property {
+        router = router.session_property(property.as_str());
+    }
+    for (name, config) in models {
+        let policy = config.policy().over(&all);
+        let mut model = Model::new(name)
+            .fallbacks(&config.fallbacks)
+            .context_window_fallbacks(&config.context_window_fallbacks)
+            .content_policy_fallbacks(&config.content_policy_fallbacks);
+        if let Some(chosen) = policy.strategy.map(StrategySetting::as_str).and_then(strategy::named) {
+            model = model.shared_strategy(chosen);
+        }
+        if let Some(hedging) = stack::hedging(&policy, budget) {
+            model = model.hedging(hedging);
+        }
+        for deployment in &config.deployments {
+            let made = deployments.configured(deployment, &policy).map_err(|error| of_model(name, &error))?;
+            model = model.deployment(made);
+        }
+        router = router.model(model);
+    }
+    router.build().map_err(|why| Error::new(ErrorKind::Configuration, why.to_string()))
+}
+
+fn endpoints(
+    providers: Vec<AdapterConfig>,
+    transport: &Transport,
+    events: &Events,
+) -> Result<HashMap<Arc<str>, Endpoint>, Error> {
+    let mut endpoints = HashMap::with_capacity(providers.len());
+    for mut config in providers {
+        config.events = events.clone();
+        let name = config.name.clone();
+        if endpoints.insert(name.clone(), endpoint(config, transport)?).is_some() {
+            let message = format!("two providers are named {name:?}; give one another name");
+            return Err(Error::new(ErrorKind::Configuration, message));
+        }
+    }
+    Ok(endpoints)
+}
+
+fn endpoint(config: AdapterConfig, transport: &Transport) -> Result<Endpoint, Error> {
+    let kind = config.kind.clone();
+    #[cfg(feature = "sim")]
+    if kind == "sim" {
+        let sim = mainstay_adapters::Sim::new(config.name);
+        return Ok(Endpoint { kind, chat: sim.clone().boxed(), embedder: sim.boxed_embedder() });
+    }
+    let adapter = Adapter::new(config, transport)?;
+    Ok(Endpoint { kind, chat: adapter.clone().boxed(), embedder: adapter.boxed_embedder() })
+}
+
+fn of_model(name: &str, error: &Error) -> Error {
+    Error::new(ErrorKind::Configuration, format!("models.{name}: {}", error.message()))
+}

@@ -1,0 +1,75 @@
+//! What the limiter does at a simulated provider, beside clients that only react to 429s:
+//! `cargo run --release -p mainstay-rate-limit --example simulate`
+#![allow(clippy::print_stdout, reason = "an example prints")]
+
+#[path = "../tests/simulator/mod.rs"]
+mod simulator;
+
+use std::time::Duration;
+
+use simulator::{Client, Outcome, Refill, Scenario, run};
+
+fn main() {
+    println!("Load 95 % of the token limit, up and down by half every 15 s; headers; 20 minutes.\n");
+    heading();
+    for refill in [Refill::Steady, Refill::Minute] {
+        for gateways in [1, 4, 16] {
+            beside(&format!("{refill:?}, {gateways} gateways"), Scenario { refill, gateways, ..Scenario::default() });
+        }
+    }
+    println!("\nNo headers, limits configured and divided among the gateways.\n");
+    heading();
+    for refill in [Refill::Steady, Refill::Minute] {
+        for gateways in [1, 4] {
+            let scenario = Scenario { refill, gateways, headers: false, configured: true, ..Scenario::default() };
+            beside(&format!("{refill:?}, {gateways} gateways"), scenario);
+        }
+    }
+    println!("\nNo headers, nothing configured; the limits are halved after 5 minutes; measured from 2 minutes later.\n");
+    heading();
+    for refill in [Refill::Steady, Refill::Minute] {
+        for gateways in [1, 4, 16] {
+            for hint in [true, false] {
+                let scenario = Scenario {
+                    refill,
+                    gateways,
+                    hint,
+                    headers: false,
+                    halved_after: Some(Duration::from_secs(300)),
+                    warm_up: Duration::from_secs(420),
+                    ..Scenario::default()
+                };
+                let retry_after = if hint { "retry-after" } else { "no hint" };
+                beside(&format!("{refill:?}, {gateways} gateways, {retry_after}"), scenario);
+            }
+        }
+    }
+}
+
+fn heading() {
+    println!(
+        "{:<36} {:>9} {:>8} {:>8} {:>8} {:>8} {:>9} {:>9}",
+        "", "requests", "429s", "429 %", "used %", "given up", "wait p50", "wait p99"
+    );
+}
+
+fn beside(name: &str, scenario: Scenario) {
+    if std::env::args().nth(1).is_some_and(|part| !name.contains(&part)) {
+        return;
+    }
+    print(&format!("{name}: limited"), &run(scenario, Client::Limited));
+    print(&format!("{name}: reactive"), &run(scenario, Client::Reactive));
+}
+
+fn print(name: &str, outcome: &Outcome) {
+    println!(
+        "{name:<36} {:>9} {:>8} {:>8.2} {:>8.1} {:>8} {:>8.1}s {:>8.1}s",
+        outcome.requests,
+        outcome.throttled,
+        100.0 * outcome.throttled_share(),
+        100.0 * outcome.utilisation,
+        outcome.given_up,
+        outcome.wait_p50.as_secs_f64(),
+        outcome.wait_p99.as_secs_f64(),
+    );
+}
