@@ -107,8 +107,9 @@ mod tests {
     fn a_schema_that_leaves_nothing_open_is_made_strict_and_closed_at_every_depth() {
         let tool = made_strict(json!({
             "type": "object",
-            "required": ["place", "days"],
+            "required": ["place", "days", "note"],
             "properties": {
+                "note": {"type": ["string", "null"]},
                 "place": {"type": ["null", "object"], "required": ["city"], "properties": {"city": {"type": "string"}}},
                 "days": {"type": "array", "items": {"anyOf": [{"type": "string"}, {"type": "null"}]}},
             },

@@ -25,7 +25,15 @@ fn a_setting_that_cannot_work_is_named() {
     assert_eq!(refused(builder().max_retry_after(too_long)), InvalidConfig::TooLong("max_retry_after"));
     assert_eq!(refused(builder().min_attempt(too_long)), InvalidConfig::TooLong("min_attempt"));
     let longest = Duration::from_secs(30 * 24 * 60 * 60);
-    assert!(builder().max_delay(longest).max_retry_after(longest).min_attempt(longest).build().is_ok());
+    assert!(
+        builder()
+            .base(longest)
+            .max_delay(longest)
+            .max_retry_after(longest)
+            .min_attempt(longest)
+            .build()
+            .is_ok()
+    );
     let summariser = Summariser::new(Scripted::repeating(Step::text("short")).boxed(), "cheap");
     assert_eq!(refused(builder().summariser(summariser)), InvalidConfig::SummariserWithoutShorten);
 }

@@ -5,7 +5,7 @@ mod common;
 use std::sync::Arc;
 
 use common::{Setup, answers, attribute, error, seconds};
-use mainstay_provider_core::chat::{Role, ToolCall};
+use mainstay_provider_core::chat::{Role, Tool, ToolCall};
 use mainstay_provider_core::test_kit::{Scripted, Step};
 use mainstay_provider_core::{Call, ChatRequest, ErrorKind, Message, Next, Provider, Subject};
 use mainstay_retry::{RetryBuilder, Shorten, Summariser};
@@ -48,6 +48,27 @@ async fn the_oldest_turns_go_and_the_head_says_how_many() {
     assert_eq!((events.len(), events[0].name), (1, "retry.shortened"));
     assert_eq!(attribute(&events[0], "messages"), reply.head.shortened.to_string());
     assert_eq!(attribute(&events[0], "summarised"), "no");
+}
+
+// 20,000 bytes of turns and 8,000 of tools: half of both fits, and the tools stay
+#[tokio::test(start_paused = true)]
+async fn what_must_stay_takes_its_part_of_what_fits() {
+    let setup = Setup::standard([too_long("10000 tokens > 5000 maximum"), answers()]);
+    let mut call = conversation(100);
+    call.request_mut().tools = vec![Tool::function("look_up", "d".repeat(7_970), serde_json::json!({}))];
+    setup.retry.ask(call).await.unwrap();
+    let share = lengths(&setup)[1] as f64 / lengths(&setup)[0] as f64;
+    assert!((0.23..0.28).contains(&share), "{share}");
+}
+
+// 20,000 bytes are about 5,000 tokens
+#[tokio::test(start_paused = true)]
+async fn an_excess_alone_is_enough() {
+    let message = "prompt too long; exceeded max context length by 2500 tokens";
+    let setup = Setup::standard([too_long(message), answers()]);
+    setup.retry.ask(conversation(100)).await.unwrap();
+    let share = lengths(&setup)[1] as f64 / lengths(&setup)[0] as f64;
+    assert!((0.45..0.5).contains(&share), "{share}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -169,6 +190,8 @@ async fn what_goes_is_summed_up_by_a_cheap_model() {
     assert_eq!(messages[1].role, Role::User, "a summary is no instruction");
     assert!(messages[1].text().ends_with("\nThey spoke of ropes."));
     assert_eq!(messages[2].role, Role::User);
+    // 20,000 bytes: seven tenths fit, and the summary takes up 1,600.
+    assert!((122..128).contains(&messages.len()), "{}", messages.len());
     assert_eq!(reply.head.shortened as usize, 202 - (messages.len() - 1));
     assert_eq!(attribute(&setup.take_events()[0], "summarised"), "yes");
 }

@@ -185,4 +185,5 @@ fn a_call_ends_whatever_a_router_says() {
     let fallback = error(ErrorKind::Network).with_next(Next::Fallback);
     let asked = (0..1_000).filter(|_| next(&mut progress, &fallback) == Step::Ask).count();
     assert_eq!(asked, 99);
+    assert_eq!(next(&mut progress, &fallback), Step::Stop(Stop::Attempts));
 }

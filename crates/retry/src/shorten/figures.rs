@@ -169,12 +169,42 @@ mod tests {
     }
 
     #[test]
+    fn whatever_a_provider_writes_does_no_harm() {
+        let pieces = [
+            "1",
+            "9,",
+            "000",
+            "18446744073709551615",
+            ".",
+            " ",
+            ">",
+            "+",
+            "exceeded ",
+            "by ",
+            "é",
+            "-",
+            "(",
+            "x",
+        ];
+        let mut chance = fastrand::Rng::with_seed(1);
+        for _ in 0..20_000 {
+            let message: String =
+                (0..chance.usize(0..12)).map(|_| pieces[chance.usize(0..pieces.len())]).collect();
+            if let Some(share) = share(&message, 5_000, Some(chance.u64(0..10_000))) {
+                assert!((0.0..1.0).contains(&share), "{share} of {message:?}");
+            }
+        }
+    }
+
+    #[test]
     fn the_share_leaves_a_twentieth_and_the_answers_place_to_spare() {
         let near = |share: Option<f64>, expected: f64| (share.unwrap() - expected).abs() < 1e-9;
         let message = "208000 tokens > 200000 maximum";
         assert!(near(share(message, 0, None), 200.0 / 208.0 * 0.95));
         assert!(near(share(message, 0, Some(8_000)), 192.0 / 200.0 * 0.95));
-        assert!(near(share(message, 0, Some(500_000)), 200.0 / 208.0 * 0.95));
+        for output in [200_000, 500_000] {
+            assert!(near(share(message, 0, Some(output)), 200.0 / 208.0 * 0.95));
+        }
         assert_eq!(share("200000 tokens > 208000 maximum", 0, None), None);
         assert_eq!(share("208000 tokens > 208000 maximum", 0, None), None);
         assert_eq!(share("no figures", 5_000, None), None);
