@@ -1,5 +1,7 @@
 //! `POST /v1/chat/completions`.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, header};
@@ -16,18 +18,16 @@ pub(crate) const PATH: &str = "/v1/chat/completions";
 ///
 /// When the client goes away, the server drops this future or the body, and with it the upstream request.
 pub(crate) async fn completions(State(app): State<App>, request: Request) -> Response {
-    let context = headers::context(request.headers());
-    let id = context.id.clone();
-    let result = match app.json::<ChatRequest>(request).await {
-        Ok(chat) => answer(&app, Call::new(chat).with_context(context)).await,
-        Err(error) => Err(error),
-    };
+    let id = headers::id(request.headers());
+    let result = answer(&app, request, id.clone()).await;
     let mut response = result.unwrap_or_else(|error| error.into_response());
     headers::identify(response.headers_mut(), &id);
     response
 }
 
-async fn answer(app: &App, call: Call) -> Result<Response, ApiError> {
+async fn answer(app: &App, request: Request, id: Arc<str>) -> Result<Response, ApiError> {
+    let context = headers::context(request.headers(), id)?;
+    let call = Call::new(app.json::<ChatRequest>(request).await?).with_context(context);
     check(call.request())?;
     let wants_usage = call.request().wants_usage_chunk();
     let reply = app.client.call(call).await?;

@@ -1,5 +1,7 @@
 //! `POST /v1/embeddings`.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, header};
@@ -14,18 +16,16 @@ use crate::headers;
 
 /// Answers with one vector per text, as numbers or as base64, by `encoding_format`.
 pub(crate) async fn embeddings(State(app): State<App>, request: Request) -> Response {
-    let context = headers::context(request.headers());
-    let id = context.id.clone();
-    let result = match app.json::<EmbedRequest>(request).await {
-        Ok(asked) => answer(&app, asked, context).await,
-        Err(error) => Err(error),
-    };
+    let id = headers::id(request.headers());
+    let result = answer(&app, request, id.clone()).await;
     let mut response = result.unwrap_or_else(|error| error.into_response());
     headers::identify(response.headers_mut(), &id);
     response
 }
 
-async fn answer(app: &App, asked: EmbedRequest, context: mainstay::Context) -> Result<Response, ApiError> {
+async fn answer(app: &App, request: Request, id: Arc<str>) -> Result<Response, ApiError> {
+    let context = headers::context(request.headers(), id)?;
+    let asked = app.json::<EmbedRequest>(request).await?;
     let base64 = match asked.encoding_format.as_deref() {
         None | Some("float") => false,
         Some("base64") => true,

@@ -1,12 +1,15 @@
 //! What a request's headers say about a call, and what a reply's headers say about its answer.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use mainstay::core::TraceParent;
 use mainstay::{Context, ReplyHead};
 use tokio::time::Instant;
+
+use crate::error::ApiError;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const PROVIDER: HeaderName = HeaderName::from_static("x-mainstay-provider");
@@ -17,25 +20,40 @@ const CACHE: HeaderName = HeaderName::from_static("x-mainstay-cache");
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-mainstay-attempts");
 const SHORTENED: HeaderName = HeaderName::from_static("x-mainstay-shortened");
 const RESCUED: HeaderName = HeaderName::from_static("x-mainstay-rescued");
+/// How long the client waits for the whole answer, from now.
+const TIMEOUT: &str = "x-mainstay-timeout-ms";
 const LATENCY: HeaderName = HeaderName::from_static("x-mainstay-latency-ms");
 
 /// How many headers an answer has at most, so that their table is made once.
 pub(crate) const MOST: usize = 14;
 
+/// The id of a call: the client's own, or a new one.
+pub(crate) fn id(headers: &HeaderMap) -> Arc<str> {
+    request_id(headers).into()
+}
+
 /// The context of a call, from its request's headers.
-pub(crate) fn context(headers: &HeaderMap) -> Context {
+///
+/// # Errors
+/// A header that is ours and cannot be read. What others mean by theirs is taken where it can be.
+pub(crate) fn context(headers: &HeaderMap, id: Arc<str>) -> Result<Context, ApiError> {
     let mut context = Context::default();
     let data = context.data_mut();
-    data.id = request_id(headers).into();
+    data.id = id;
     data.trace_parent =
         headers.get("traceparent").and_then(|value| value.to_str().ok()).and_then(TraceParent::parse);
     data.prior_attempts = prior_attempts(headers);
-    data.deadline = number(headers, "x-mainstay-timeout-ms")
-        .and_then(|milliseconds| Instant::now().checked_add(Duration::from_millis(milliseconds)));
+    if headers.contains_key(TIMEOUT) {
+        let milliseconds = number(headers, TIMEOUT).ok_or_else(|| {
+            let message = format!("the header {TIMEOUT} must be a number of milliseconds");
+            ApiError::bad_request(message).param(TIMEOUT)
+        })?;
+        data.deadline = Instant::now().checked_add(Duration::from_millis(milliseconds));
+    }
     if let Some(session) = headers.get("x-mainstay-session").and_then(|value| value.to_str().ok()) {
         data.properties.insert("session".to_owned(), session.to_owned());
     }
-    context
+    Ok(context)
 }
 
 /// How often the client, or a proxy before us, has sent this call already (T3): OpenAI's SDKs count their retries,
