@@ -33,6 +33,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     steps.run("docs", || docs(&sh));
     steps.run("features", || each_feature_alone(&sh, &metadata));
     steps.run("publish dry run", || publish_dry_run(&sh, options.verify_packages));
+    steps.run("faults", || faults(&sh, &metadata));
     match metadata.shared("fixtures") {
         Some(folder) => steps.run("conformance", || conformance(&sh, &metadata, &folder)),
         None => steps
@@ -84,6 +85,13 @@ fn publish_dry_run(sh: &Shell, verify: bool) -> Result<()> {
     let allow_dirty = dirty.then_some("--allow-dirty");
     let no_verify = (!verify).then_some("--no-verify");
     Ok(cmd!(sh, "cargo publish --quiet --workspace --dry-run {allow_dirty...} {no_verify...}").run()?)
+}
+
+/// The sixteen bad days, in the quick profile.
+fn faults(sh: &Shell, metadata: &Metadata) -> Result<()> {
+    tools::build_all(sh)?;
+    let (xtask, gateway) = (tools::built(metadata, "xtask")?, tools::built(metadata, "mainstay-gateway")?);
+    Ok(cmd!(sh, "{xtask} faults --strict --gateway {gateway}").run()?)
 }
 
 /// Recorded exchanges through the adapters, and through the whole gateway.
