@@ -1,7 +1,8 @@
-//! `cargo xtask bench`: criterion benchmarks, and the load runs of the gateway beside nginx.
+//! `cargo xtask bench`: criterion benchmarks, our layers beside others', and the load runs of the gateway beside nginx.
 
 mod criterion;
 mod figures;
+mod peers;
 
 use crate::metadata::Metadata;
 use crate::steps::Steps;
@@ -20,20 +21,23 @@ pub(crate) struct Options {
     /// Short runs: to see that all works, not to compare figures.
     #[arg(long)]
     quick: bool,
-    /// One half only.
+    /// One part only.
     #[arg(long, value_enum)]
-    only: Option<Half>,
+    only: Option<Part>,
     /// Keep the figures as benches/results/<commit>.json.
     #[arg(long)]
     keep: bool,
-    /// Fail when a target of the load runs is missed.
+    /// Fail when a target of the layers or of the load runs is missed.
     #[arg(long)]
     strict: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Half {
+enum Part {
+    /// All benchmarks but `peers`.
     Criterion,
+    /// What our layers add to a call, beside tower, tower-resilience and failsafe.
+    Peers,
     Load,
 }
 
@@ -45,13 +49,22 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
     let mut steps = Steps::new(false);
     let mut figures = Vec::new();
-    if options.only != Some(Half::Load) {
+    let wanted = |part| options.only.is_none_or(|only| only == part);
+    if wanted(Part::Criterion) {
         steps.run("criterion", || {
             figures.extend(run_criterion(&sh, &metadata, options.quick)?);
             Ok(())
         });
     }
-    if options.only != Some(Half::Criterion) {
+    if wanted(Part::Peers) {
+        steps.run("peers", || {
+            let found = run_peers(&sh, &metadata, options.quick)?;
+            println!("\n{}", peers::table(&found));
+            figures.extend(found);
+            Ok(())
+        });
+    }
+    if wanted(Part::Load) {
         steps.run("load", || {
             figures.extend(run_load(&sh, &metadata, options)?);
             Ok(())
@@ -79,6 +92,13 @@ fn run_criterion(sh: &Shell, metadata: &Metadata, quick: bool) -> Result<Vec<Fig
     let short: &[&str] = if quick { &["--quick"] } else { &[] };
     cmd!(sh, "cargo bench --package benches --benches -- {short...}").run()?;
     criterion::figures(&metadata.target_directory.join("criterion"), started)
+}
+
+fn run_peers(sh: &Shell, metadata: &Metadata, quick: bool) -> Result<Vec<Figure>> {
+    let started = SystemTime::now();
+    let short: &[&str] = if quick { &["--quick"] } else { &[] };
+    cmd!(sh, "cargo bench --package benches --features peers --bench peers -- {short...}").run()?;
+    peers::figures(&criterion::medians(&metadata.target_directory.join("criterion"), started)?)
 }
 
 fn run_load(sh: &Shell, metadata: &Metadata, options: &Options) -> Result<Vec<Figure>> {

@@ -12,8 +12,17 @@ use std::time::SystemTime;
 pub(super) fn figures(folder: &Path, started: SystemTime) -> Result<Vec<Figure>> {
     let mut found = Vec::new();
     collect(folder, started, &mut found)?;
-    found.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(found)
+    let mut figures: Vec<_> =
+        found.iter().flat_map(|(benchmark, estimates)| figures_of(benchmark, estimates)).collect();
+    figures.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(figures)
+}
+
+/// The benchmarks that ran since `started`: the median time of one iteration in nanoseconds, by name.
+pub(super) fn medians(folder: &Path, started: SystemTime) -> Result<Vec<(String, f64)>> {
+    let mut found = Vec::new();
+    collect(folder, started, &mut found)?;
+    Ok(found.into_iter().map(|(benchmark, of)| (benchmark.full_id, of.median.point_estimate)).collect())
 }
 
 #[derive(Deserialize)]
@@ -28,6 +37,7 @@ struct Estimates {
     /// Absent where sampling was flat (long iterations).
     slope: Option<Estimate>,
     mean: Estimate,
+    median: Estimate,
 }
 
 #[derive(Deserialize)]
@@ -35,7 +45,7 @@ struct Estimate {
     point_estimate: f64,
 }
 
-fn collect(folder: &Path, started: SystemTime, found: &mut Vec<Figure>) -> Result<()> {
+fn collect(folder: &Path, started: SystemTime, found: &mut Vec<(Benchmark, Estimates)>) -> Result<()> {
     for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
         let path = entry?.path();
         if !path.is_dir() {
@@ -45,7 +55,7 @@ fn collect(folder: &Path, started: SystemTime, found: &mut Vec<Figure>) -> Resul
         if path.ends_with("new")
             && fs::metadata(&estimates).is_ok_and(|m| m.modified().is_ok_and(|t| t >= started))
         {
-            found.extend(figures_of(&read(&path.join("benchmark.json"))?, &read(&estimates)?));
+            found.push((read(&path.join("benchmark.json"))?, read(&estimates)?));
         } else {
             collect(&path, started, found)?;
         }
@@ -84,7 +94,7 @@ mod tests {
     #[test]
     fn a_benchmark_with_bytes_gives_its_time_and_its_throughput() {
         let benchmark = r#"{"group_id":"sse","full_id":"sse/20 events","throughput":{"Bytes":4000}}"#;
-        let estimates = r#"{"mean":{"point_estimate":9.0},"slope":{"point_estimate":2000.0}}"#;
+        let estimates = r#"{"mean":{"point_estimate":9.0},"median":{"point_estimate":8.0},"slope":{"point_estimate":2000.0}}"#;
         let figures =
             figures_of(&serde_json::from_str(benchmark).unwrap(), &serde_json::from_str(estimates).unwrap());
         let told: Vec<_> = figures.iter().map(|f| (f.name.as_str(), f.value, f.unit.as_str())).collect();
@@ -103,10 +113,15 @@ mod tests {
         let new = folder.path().join("a/new");
         fs::create_dir_all(&new).unwrap();
         fs::write(new.join("benchmark.json"), r#"{"full_id":"a","throughput":null}"#).unwrap();
-        fs::write(new.join("estimates.json"), r#"{"mean":{"point_estimate":1.0},"slope":null}"#).unwrap();
+        fs::write(
+            new.join("estimates.json"),
+            r#"{"mean":{"point_estimate":1.0},"median":{"point_estimate":2.0},"slope":null}"#,
+        )
+        .unwrap();
         let then = SystemTime::UNIX_EPOCH;
         let later = SystemTime::now() + std::time::Duration::from_secs(60);
         assert_eq!(figures(folder.path(), then).unwrap().len(), 1);
         assert!(figures(folder.path(), later).unwrap().is_empty());
+        assert_eq!(medians(folder.path(), then).unwrap(), [("a".to_owned(), 2.0)]);
     }
 }
