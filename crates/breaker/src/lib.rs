@@ -21,7 +21,7 @@ pub use self::config::{BreakerBuilder, BreakerConfig, FailureRate, InvalidConfig
 pub use self::handle::{BreakerHandle, BreakerStats};
 pub use self::keyed::KeyedBreakerLayer;
 pub use self::layer::BreakerLayer;
-pub use self::policy::{Blame, BreakerPolicy, StandardPolicy};
+pub use self::policy::{BehindRateLimit, Blame, BreakerPolicy, StandardPolicy};
 pub use self::pool::BreakerPool;
 pub use self::service::Breaker;
 pub use self::state::State;

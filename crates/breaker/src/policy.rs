@@ -61,6 +61,20 @@ impl BreakerPolicy for StandardPolicy {
     }
 }
 
+/// As [`StandardPolicy`], for a breaker beneath a rate limiter: a 429 that says for how long is the limiter's, which makes
+/// calls wait in line instead of refusing them.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct BehindRateLimit;
+
+impl BreakerPolicy for BehindRateLimit {
+    fn blame(&self, error: &Error) -> Blame {
+        match StandardPolicy.blame(error) {
+            Blame::RateLimit if error.retry_after().is_some() => Blame::Nobody,
+            blame => blame,
+        }
+    }
+}
+
 impl fmt::Debug for dyn BreakerPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("BreakerPolicy")

@@ -3,7 +3,9 @@
 mod common;
 
 use common::{Act, RECOVERY, Setup, Step, pass, rate_limited, seconds, streaming};
-use mainstay_breaker::{Blame, BreakerLayer, BreakerPolicy, FailureRate, StandardPolicy, State};
+use mainstay_breaker::{
+    BehindRateLimit, Blame, BreakerLayer, BreakerPolicy, FailureRate, StandardPolicy, State,
+};
 use mainstay_provider_core::{Error, ErrorKind, Provider, Timer};
 
 // B5
@@ -306,4 +308,15 @@ async fn who_is_to_blame_can_be_said_otherwise() {
         setup.call(Act::Fail(ErrorKind::ContentFiltered)).await.unwrap_err();
     }
     assert!(matches!(setup.handle.state(), State::Open { .. }));
+}
+
+// B7, where a rate limiter stands in front.
+#[tokio::test(start_paused = true)]
+async fn behind_a_rate_limiter_a_429_with_a_hint_is_the_limiters() {
+    let setup = Setup::new(BreakerLayer::builder().policy(BehindRateLimit));
+    let hint = || Error::new(ErrorKind::RateLimited, "slow down").with_retry_after(seconds(7));
+    setup.call(Act::Error(hint())).await.unwrap_err();
+    assert_eq!(setup.handle.state(), State::Closed);
+    setup.fail(5).await;
+    assert!(matches!(setup.handle.state(), State::Open { .. }), "everything else counts");
 }

@@ -133,8 +133,11 @@ fn router(
         if let Some(hedging) = stack::hedging(&policy, budget) {
             model = model.hedging(hedging);
         }
+        let is_alone = config.deployments.len() == 1 && config.fallbacks.is_empty();
+        let alone = is_alone.then(|| stack::longest_in_line(&policy));
         for deployment in &config.deployments {
-            let made = deployments.configured(deployment, &policy).map_err(|error| of_model(name, &error))?;
+            let made =
+                deployments.configured(deployment, &policy, alone).map_err(|error| of_model(name, &error))?;
             model = model.deployment(made);
         }
         router = router.model(model);

@@ -14,7 +14,7 @@ use mainstay_timeout::TimeoutLayer;
 use tower::ServiceBuilder;
 
 pub(crate) use self::deployments::{Deployments, Endpoint};
-pub(crate) use self::settings::{check, check_deployment, hedging, rescue, retry};
+pub(crate) use self::settings::{check, check_deployment, hedging, longest_in_line, rescue, retry};
 
 /// The layers of one logical model.
 pub(crate) struct ModelLayers {

@@ -48,7 +48,8 @@ impl Forecast {
     pub(crate) fn follow(&mut self, next: Self, of: Dimension, quiet: bool, now: Instant) -> Option<Told> {
         let ratio = next.ratio();
         let foreseen = ratio < if self.foreseen { CLEARLY_NOT } else { CLEARLY };
-        let is_news = foreseen && !self.foreseen && !quiet && self.told.is_none_or(|told| told + WINDOW <= now);
+        let is_news =
+            foreseen && !self.foreseen && !quiet && self.told.is_none_or(|told| told + WINDOW <= now);
         let told = if is_news { Some(now) } else { self.told };
         *self = Self { foreseen, told, ..next };
         is_news.then_some(Told::Foreseen { of, lasts: next.lasts.unwrap_or_default(), reset: next.reset })

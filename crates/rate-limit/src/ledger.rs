@@ -13,6 +13,9 @@ pub(crate) const WINDOW: Duration = Duration::from_secs(60);
 /// more than a window has seconds: any minute, wherever it begins, lies within them.
 const SLOTS: u64 = WINDOW.as_secs() + 1;
 
+/// Half of the calls of a window in so many seconds are steady enough to be taken for half of it.
+const STEADY: u64 = 20;
+
 /// How much the last second counts in the rate; it forgets half in about five.
 const NEWS: f64 = 1.0 / 8.0;
 
@@ -72,6 +75,22 @@ impl Ledger {
         self.spent[of]
     }
 
+    /// What a whole window would hold at the speed of late, as a multiple of what it holds: the speed of the seconds up to now
+    /// that hold half of the calls. 1 for steady calls; more after a quiet time, which says nothing of how fast calls may
+    /// go.
+    pub(crate) fn stretch(&self) -> f64 {
+        let all = self.spent[Dimension::Requests];
+        let (mut held, mut seconds) = (0, 0);
+        while held * 2 < all && seconds < STEADY.min(self.tick + 1) {
+            held += self.slots[((self.tick - seconds) % SLOTS) as usize][Dimension::Requests];
+            seconds += 1;
+        }
+        if seconds == STEADY || all == 0 {
+            return 1.0;
+        }
+        (held as f64 * WINDOW.as_secs_f64() / (seconds as f64 * all as f64)).max(1.0)
+    }
+
     /// How much a second, of late.
     pub(crate) fn rate(&self, of: Dimension) -> f64 {
         self.rates[of as usize]
@@ -109,7 +128,8 @@ impl Ledger {
         let laps = need.saturating_sub(1) / limit.max(1);
         let need = need - laps * limit;
         let on_top = Duration::from_secs(laps.saturating_mul(SLOTS).min(LONGEST));
-        let Some(over) = self.spent[of].saturating_add(need).checked_sub(limit).filter(|over| *over > 0) else {
+        let Some(over) = self.spent[of].saturating_add(need).checked_sub(limit).filter(|over| *over > 0)
+        else {
             return on_top;
         };
         let mut freed = 0;

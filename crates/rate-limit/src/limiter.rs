@@ -8,8 +8,8 @@ use tokio::time::Instant;
 use crate::config::{OutputTokens, Rules};
 use crate::cost::{Amounts, Dimension};
 use crate::forecast::{Forecast, Told};
-use crate::ledger::{Ledger, WINDOW};
 use crate::learned::Learned;
+use crate::ledger::{Ledger, WINDOW};
 use crate::pace::Pace;
 use crate::reported::{Reported, Source};
 
@@ -75,6 +75,8 @@ pub(crate) struct Limiter {
 const NEWS: f64 = 1.0 / 16.0;
 /// Headers come with each call; the future does not change as often.
 const BETWEEN_FORECASTS: Duration = Duration::from_millis(100);
+/// What is left is spread over the time to a reset that is as near as this.
+const LONGEST_SPREAD: Duration = Duration::from_secs(5 * 60);
 
 impl Limiter {
     pub(crate) fn new(rules: Rules, chance: fastrand::Rng, now: Instant) -> Self {
@@ -243,13 +245,19 @@ impl Limiter {
         }
         let mut learned = false;
         if !self.is_explained(ticket, now) && self.rules.learn {
+            if let Some(before) = self.learned.as_mut().filter(|before| before.is_stale(ticket.sequence)) {
+                before.refused_too();
+                self.foresee(now);
+            }
             let before = self.learned.as_ref();
-            let after = Learned::throttled(before, &self.ledger, ticket.sequence, self.sequence, now);
+            let usual = self.mean_input + self.mean_output;
+            let after = Learned::throttled(before, &self.ledger, usual, ticket.sequence, self.sequence, now);
             learned = after.is_some();
             self.learned = after.or(self.learned);
         }
         if learned {
             self.foresee(now);
+            self.paces.iter_mut().for_each(|pace| pace.hold(now));
         }
         let paused = !was_paused && self.paused_until.is_some_and(|until| until > now);
         if paused || learned {
@@ -288,9 +296,10 @@ impl Limiter {
             if let Some(reported) = &self.reported[at] {
                 let (lasts, reset) = (reported.time_to_exhaustion(ours, now), reported.reset(now));
                 next.heed(lasts, reset);
-                // Above half, it is early days: those who waited for the reset come all at once.
+                // Above half, it is early days: those who waited for the reset come all at once. And a limit of the day
+                // is not spread over the night: what else there is to do about it, the router does.
                 let scarce = reported.estimate(now) < 0.5 * reported.limit() as f64;
-                if scarce && lasts.is_some_and(|lasts| lasts < reset) {
+                if scarce && reset <= LONGEST_SPREAD && lasts.is_some_and(|lasts| lasts < reset) {
                     pace = Some(reported.pace(ours, now));
                 }
             }

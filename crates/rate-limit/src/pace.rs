@@ -28,6 +28,14 @@ impl Pace {
         self.per_second = per_second.filter(|rate| *rate > 0.0);
     }
 
+    /// No burst goes ahead just now: a 429 said that one has.
+    pub(crate) fn hold(&mut self, now: Instant) {
+        if let Some(rate) = self.per_second {
+            self.early = self.early_at(now).max(AHEAD * rate);
+            self.at = now;
+        }
+    }
+
     pub(crate) fn per_second(&self) -> Option<f64> {
         self.per_second
     }

@@ -88,8 +88,7 @@ impl Reported {
     pub(crate) fn new(told: &RateLimit, source: &Source, now: Instant) -> Option<Self> {
         let limit = told.limit.or(told.remaining)?.clamp(1, MOST_TOKENS);
         let remaining = told.remaining.unwrap_or(limit).min(limit);
-        let mark =
-            Mark { sent: source.sent, remaining, reset: seconds(told.reset), total: source.total };
+        let mark = Mark { sent: source.sent, remaining, reset: seconds(told.reset), total: source.total };
         let (refill, vote) = first_guess(limit, &mark);
         Some(Self {
             limit,

@@ -16,6 +16,12 @@ pub enum Action {
         /// is sent once more, with [`Needs::fresh`](mainstay_provider_core::Needs::fresh).
         fallback: bool,
     },
+    /// Wait until a limit of our own has a place, then ask again. Nobody was asked, so it costs nothing; all such waits of a
+    /// call together are no longer than the longest wait that a provider is obeyed for.
+    StandInLine {
+        /// As in [`Action::BackOff`].
+        fallback: bool,
+    },
     /// Ask again at once, at no cost: a fallback of the operator's choice takes it.
     Fallback,
     /// Leave the oldest turns out and ask again at once, at most twice.
@@ -49,6 +55,7 @@ impl<F: Fn(&Error) -> Action + Send + Sync> RetryPolicy for F {
 /// |---|---|
 /// | `Peer`, `Same`, after a malformed tool call | [`Action::Reprompt`] |
 /// | `Peer` | [`Action::AtOnce`] |
+/// | `Same`, after a refusal by a limit of our own that says for how long | [`Action::StandInLine`] |
 /// | `Same` | [`Action::BackOff`] |
 /// | `Fallback` | [`Action::Fallback`] |
 /// | `Nowhere` | as below, but nothing is asked again |
@@ -57,6 +64,7 @@ impl<F: Fn(&Error) -> Action + Send + Sync> RetryPolicy for F {
 /// |---|---|
 /// | `BackOff` | [`Action::BackOff`] |
 /// | `FailOver` | [`Action::BackOff`], since there is nobody to fail over to; but [`Action::GiveUp`] for an unknown model, for a deployment that is down without a time, and when the provider said not to retry |
+/// | `GiveUp`, of a limit of our own that says for how long | [`Action::StandInLine`] |
 /// | `Shorten`, `Reprompt` | [`Action::Shorten`], [`Action::Reprompt`] |
 /// | `SwitchKey` | [`Action::Alert`] |
 /// | `Rephrase`, `GiveUp` | [`Action::GiveUp`] |
@@ -69,6 +77,7 @@ impl RetryPolicy for StandardPolicy {
         match error.next() {
             Some(Next::Peer | Next::Same { .. }) if malformed => Action::Reprompt,
             Some(Next::Peer) => Action::AtOnce,
+            Some(Next::Same { fallback }) if is_in_line(error) => Action::StandInLine { fallback },
             Some(Next::Same { fallback }) => Action::BackOff { fallback },
             Some(Next::Fallback) => Action::Fallback,
             Some(Next::Nowhere) => last_word(error),
@@ -78,8 +87,14 @@ impl RetryPolicy for StandardPolicy {
     }
 }
 
+/// Whether a limit of our own refused the call, and says when it has a place.
+fn is_in_line(error: &Error) -> bool {
+    error.kind() == ErrorKind::LimitReached && error.retry_after().is_some()
+}
+
 fn by_remedy(error: &Error) -> Action {
     match error.remedy() {
+        _ if is_in_line(error) => Action::StandInLine { fallback: false },
         Remedy::BackOff => Action::BackOff { fallback: false },
         Remedy::FailOver if !waiting_helps(error) => Action::GiveUp,
         Remedy::FailOver => Action::BackOff { fallback: false },
@@ -155,6 +170,8 @@ mod tests {
             assert_eq!(action(of(kind)), expected, "{kind}");
         }
         assert_eq!(action(of(Unavailable).with_retry_after(Duration::from_secs(3))), wait);
+        let in_line = Action::StandInLine { fallback: false };
+        assert_eq!(action(of(LimitReached).with_retry_after(Duration::from_secs(3))), in_line);
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub(crate) struct Progress<'a> {
     asked: u32,
     waits: u32,
     last_wait: Option<Duration>,
+    /// How long it has waited in all for a limit of our own.
+    in_line: Duration,
     fresh: bool,
     shortened: u32,
     reprompted: bool,
@@ -61,6 +63,7 @@ impl<'a> Progress<'a> {
             asked: 1,
             waits: 0,
             last_wait: None,
+            in_line: Duration::ZERO,
             fresh: false,
             shortened: 0,
             // An answer that is to be gone on with stands last in the conversation: nothing can be said after it.
@@ -83,8 +86,14 @@ impl<'a> Progress<'a> {
         if self.asked >= MOST_ATTEMPTS {
             return Step::Stop(Stop::Attempts);
         }
-        let step = match self.config.policy.action(error) {
+        let action = self.config.policy.action(error);
+        // Who stands in line has asked nobody.
+        let in_line = matches!(action, Action::StandInLine { .. });
+        let step = match action {
             Action::AtOnce => self.at_once(Step::Ask, left),
+            Action::StandInLine { fallback } => self
+                .stand_in_line(error.retry_after(), left, chance)
+                .map_or_else(|stop| self.fresh_or(stop, fallback, left), Step::Wait),
             Action::BackOff { fallback } => self
                 .back_off(error.retry_after(), left, chance)
                 .map_or_else(|stop| self.fresh_or(stop, fallback, left), Step::Wait),
@@ -94,7 +103,7 @@ impl<'a> Progress<'a> {
             Action::Alert => Step::Stop(Stop::Alert),
             Action::GiveUp => Step::Stop(Stop::Final),
         };
-        if !matches!(step, Step::Stop(_)) {
+        if !matches!(step, Step::Stop(_)) && !in_line {
             self.asked += 1;
         }
         step
@@ -149,6 +158,32 @@ impl<'a> Progress<'a> {
         Ok(time)
     }
 
+    /// Waits for a limit of our own. Nobody was asked, so it is no attempt and takes no token; all such waits of a call
+    /// together are bounded by the longest that a provider is obeyed for.
+    fn stand_in_line(
+        &mut self,
+        asked: Option<Duration>,
+        left: Option<Duration>,
+        chance: &mut Rng,
+    ) -> Result<Duration, Stop> {
+        let terms = Terms {
+            delay: Duration::ZERO,
+            asked,
+            spread: self.config.backoff.spread(0, chance).min(MOST_SPREAD_IN_LINE),
+            longest: self.config.max_retry_after.saturating_sub(self.in_line),
+            left,
+            attempt: self.config.min_attempt,
+        };
+        let time = wait::wait(terms).map_err(|why| match why {
+            NoWait::TooLong => Stop::RetryAfter,
+            NoWait::PastDeadline => Stop::Deadline,
+        })?;
+        // A place that is free at once and refused again must not be asked for in a circle.
+        let time = time.max(LEAST_WAIT_IN_LINE);
+        self.in_line += time;
+        Ok(time)
+    }
+
     /// Where the attempts end and somebody who has not failed in this call is left, the call goes there, once.
     fn fresh_or(&mut self, stop: Stop, fallback: bool, left: Option<Duration>) -> Step {
         if !fallback || std::mem::replace(&mut self.fresh, true) {
@@ -181,6 +216,10 @@ impl<'a> Progress<'a> {
         self.config.budget.as_ref().is_none_or(Allowance::withdraw)
     }
 }
+
+/// Who waits for a place does not come much later than it is free.
+const MOST_SPREAD_IN_LINE: Duration = Duration::from_millis(100);
+const LEAST_WAIT_IN_LINE: Duration = Duration::from_millis(10);
 
 /// How often a conversation is shortened: the first figures may be off, the second are not.
 const ROUNDS: u32 = 2;

@@ -113,7 +113,8 @@ impl<'a> Course<'a> {
 
     /// What comes after a failure; a wait is told.
     fn after(&mut self, error: &Error, model: &str, context: &Context) -> Step {
-        if error.next().is_none() {
+        // A limit of our own is no attempt.
+        if error.next().is_none() && error.kind() != ErrorKind::LimitReached {
             self.errors.push(error.clone());
         }
         let attempt = self.progress.asked();

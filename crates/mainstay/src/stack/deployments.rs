@@ -50,6 +50,7 @@ struct Key {
     failures: (Option<u32>, Option<u32>),
     cooldown: Option<Duration>,
     timeout: Option<Duration>,
+    alone: Option<Duration>,
     rpm: Option<u64>,
     tpm: Option<u64>,
     max_parallel: Option<usize>,
@@ -60,9 +61,14 @@ impl Deployments {
         Self(Arc::new(Shared { providers, policy, events, known: Mutex::default() }))
     }
 
-    /// A deployment of a configured model.
-    pub(crate) fn configured(&self, config: &DeploymentConfig, policy: &Policy) -> Result<Deployment, Error> {
-        let made = self.made(config, policy, true)?;
+    /// A deployment of a configured model. `alone`: how long a call waits in line there when nobody else could take it.
+    pub(crate) fn configured(
+        &self,
+        config: &DeploymentConfig,
+        policy: &Policy,
+        alone: Option<Duration>,
+    ) -> Result<Deployment, Error> {
+        let made = self.made(config, policy, alone, true)?;
         made.ok_or_else(|| {
             let known = self.names();
             let message = format!("{:?} names no configured provider; there are: {known}", config.model);
@@ -75,13 +81,14 @@ impl Deployments {
         &self,
         config: &DeploymentConfig,
         policy: &Policy,
+        alone: Option<Duration>,
         keep: bool,
     ) -> Result<Option<Deployment>, Error> {
         let id = ModelId::parse(&config.model, |name| self.0.providers.contains_key(name));
         let Some(endpoint) = self.0.providers.get(id.provider) else { return Ok(None) };
         let name: Arc<str> = id.to_string().into();
         let Guards { rate_limit, bulkhead, breaker } =
-            self.shared(name.clone(), &endpoint.kind, config, policy, keep)?;
+            self.shared(name.clone(), &endpoint.kind, config, policy, alone, keep)?;
         let timeout = settings::timeout(policy)?;
         let (availability, headroom) = (breaker.handle(), rate_limit.handle());
         let embedder = timeout.layer(endpoint.embedder.clone()).boxed_embedder();
@@ -114,6 +121,7 @@ impl Deployments {
         kind: &str,
         config: &DeploymentConfig,
         policy: &Policy,
+        alone: Option<Duration>,
         keep: bool,
     ) -> Result<Guards, Error> {
         let key = Key {
@@ -121,6 +129,7 @@ impl Deployments {
             failures: (policy.failures, policy.allowed_fails),
             cooldown: policy.cooldown_time.map(|time| time.duration()),
             timeout: policy.timeout.map(|time| time.duration()),
+            alone,
             rpm: config.rpm,
             tpm: config.tpm,
             max_parallel: config.max_parallel,
@@ -132,7 +141,7 @@ impl Deployments {
         }
         let events = &self.0.events;
         let layers = Guards {
-            rate_limit: settings::rate_limit(config, kind, &name, events)?,
+            rate_limit: settings::rate_limit(config, alone, kind, &name, events)?,
             bulkhead: settings::bulkhead(config, &name)?,
             breaker: settings::breaker(policy, &name, events)?,
         };
@@ -154,7 +163,9 @@ impl ResolveModel for Deployments {
     fn resolve(&self, model: &str) -> Option<Deployment> {
         let config = DeploymentConfig { model: model.to_owned(), ..DeploymentConfig::default() };
         // The settings were checked when the client was built.
-        self.made(&config, &self.0.policy, false).ok().flatten()
+        self.made(&config, &self.0.policy, Some(settings::longest_in_line(&self.0.policy)), false)
+            .ok()
+            .flatten()
     }
 
     fn hint(&self) -> String {

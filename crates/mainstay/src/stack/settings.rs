@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mainstay_breaker::{BreakerBuilder, BreakerLayer};
+use mainstay_breaker::{BehindRateLimit, BreakerBuilder, BreakerLayer};
 use mainstay_provider_core::{Error, ErrorKind, Events};
 use mainstay_rate_limit::{BulkheadLayer, Counting, RateLimitLayer};
 use mainstay_rescue::{HoldBack, RescueConfig, RescueLayer, RescuePolicy};
@@ -23,7 +23,7 @@ pub(crate) fn check(policy: &Policy) -> Result<(), Error> {
 
 /// Whether all layers take what a deployment says.
 pub(crate) fn check_deployment(config: &DeploymentConfig) -> Result<(), Error> {
-    rate_limit(config, "", &config.model, &Events::default())?;
+    rate_limit(config, None, "", &config.model, &Events::default())?;
     bulkhead(config, &config.model)?;
     Ok(())
 }
@@ -74,6 +74,11 @@ pub(crate) fn hedging(policy: &Policy, budget: &RetryBudget) -> Option<Hedging> 
     (policy.hedging == Some(true)).then(|| Hedging::new().allowance(budget.clone()))
 }
 
+/// How long a call waits in line at the only deployment that could take it.
+pub(crate) fn longest_in_line(policy: &Policy) -> Duration {
+    policy.retry_max_delay.map_or(Duration::from_secs(30), Span::duration)
+}
+
 pub(super) fn timeout(policy: &Policy) -> Result<TimeoutLayer, Error> {
     let mut timeout = TimeoutLayer::builder();
     if let Some(total) = policy.timeout {
@@ -96,7 +101,8 @@ pub(super) fn timeout(policy: &Policy) -> Result<TimeoutLayer, Error> {
 }
 
 pub(super) fn breaker(policy: &Policy, deployment: &str, events: &Events) -> Result<BreakerLayer, Error> {
-    let mut breaker = BreakerBuilder::default().deployment(deployment).events(events.clone());
+    let mut breaker =
+        BreakerBuilder::default().deployment(deployment).policy(BehindRateLimit).events(events.clone());
     if policy.failures.is_some() || policy.allowed_fails.is_some() {
         breaker = breaker.failures(policy.failures).allowed_fails(policy.allowed_fails);
     }
@@ -111,14 +117,20 @@ pub(super) fn breaker(policy: &Policy, deployment: &str, events: &Events) -> Res
         .map_err(|why| invalid(renamed(&why, &[("recovery", "cooldown_time"), ("lease", "timeout")])))
 }
 
+/// `alone`: nobody else could take a call, so it waits in line for as long as a provider is obeyed; where somebody could,
+/// it waits a second (the layer's default) and goes there.
 pub(super) fn rate_limit(
     config: &DeploymentConfig,
+    alone: Option<Duration>,
     kind: &str,
     deployment: &str,
     events: &Events,
 ) -> Result<RateLimitLayer, Error> {
     let mut limit =
         RateLimitLayer::builder().deployment(deployment).counting(Counting::of(kind)).events(events.clone());
+    if let Some(longest) = alone {
+        limit = limit.max_wait(longest);
+    }
     if let Some(requests) = config.rpm {
         limit = limit.requests_per_minute(requests);
     }

@@ -48,11 +48,7 @@ impl Hull {
     ///
     /// # Errors
     /// The refusal, counted, when the queue is full or the call could not wait.
-    pub(super) fn queue(
-        self: &Arc<Self>,
-        now: Instant,
-        deadline: Option<Instant>,
-    ) -> Result<Waiting, Error> {
+    pub(super) fn queue(self: &Arc<Self>, now: Instant, deadline: Option<Instant>) -> Result<Waiting, Error> {
         let until = now + self.config.max_wait;
         let until = deadline.map_or(until, |deadline| deadline.min(until));
         let joined = self.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |waiting| {

@@ -1,5 +1,7 @@
 //! Reports, one after another, as headers give them.
 
+use proptest::prelude::*;
+
 use super::*;
 
 const LIMIT: u64 = 6_000;
@@ -12,11 +14,7 @@ struct Story {
 }
 
 fn told(remaining: u64, reset: f64) -> RateLimit {
-    RateLimit {
-        limit: Some(LIMIT),
-        remaining: Some(remaining),
-        reset: Some(Duration::from_secs_f64(reset)),
-    }
+    RateLimit { limit: Some(LIMIT), remaining: Some(remaining), reset: Some(Duration::from_secs_f64(reset)) }
 }
 
 fn at(start: Instant, seconds: f64) -> Instant {
@@ -261,4 +259,33 @@ fn a_provider_that_fell_silent_is_forgotten() {
     let story = window(100);
     assert!(!story.reported.is_forgotten(at(story.start, 599.0)));
     assert!(story.reported.is_forgotten(at(story.start, 601.0)));
+}
+
+proptest! {
+    // Whatever the order in which reports arrive, and however late: none raises the bound within a window, and the bound is
+    // never above what is in truth left.
+    #[test]
+    fn no_report_raises_the_bound_and_the_bound_is_never_above_the_truth(
+        // What each spends, what others spend before it, and how long its report is on its way.
+        calls in proptest::collection::vec((0..200_u64, 0..100_u64, 0.0..8.0_f64), 1..60),
+    ) {
+        let mut story = window(6_000);
+        let (mut truth, mut reports): (u64, Vec<(f64, Source, u64)>) = (6_000, Vec::new());
+        for (number, (ours, others, late)) in calls.iter().copied().enumerate() {
+            let sent = 1.0 + 0.5 * number as f64;
+            let call = story.spend(ours, sent);
+            truth = truth.saturating_sub(others + ours);
+            reports.push((sent + late, call, truth));
+        }
+        reports.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let last = 1.0 + 0.5 * calls.len() as f64;
+        for (arrives, call, remaining) in reports.into_iter().filter(|report| report.0 < 39.0) {
+            let before = story.reported.most;
+            story.hear(&call, told(remaining, 40.0 - arrives), arrives.max(last));
+            prop_assert!(story.reported.most <= before);
+            let sent_since = story.total - call.total;
+            prop_assert!(story.most() <= remaining as f64 - sent_since as f64);
+            prop_assert!(story.reported.estimate(at(story.start, last)) <= story.most());
+        }
+    }
 }
