@@ -27,6 +27,8 @@ pub(crate) struct Timed {
     /// not idle because nobody asks it.
     waiting_since: Option<Instant>,
     choices: Choices,
+    /// Whether any content has gone out. The beginning of an answer was read before its reply was given, so it is there.
+    began: bool,
     /// The first chunk, whose id and model the last one has too.
     first: Option<Wire<ChatChunk>>,
     name: (Arc<str>, Arc<str>),
@@ -47,6 +49,7 @@ impl Timed {
             total,
             waiting_since: None,
             choices: Choices::default(),
+            began: false,
             first: None,
             name,
         }
@@ -66,6 +69,11 @@ impl Timed {
         if self.choices.are_finished() {
             return None;
         }
+        if !self.began {
+            return Some(Err(
+                self.failed(Timer::Total, "the time was up before any of the answer could be read")
+            ));
+        }
         let mut last = ChatChunk::empty("", "");
         if let Some(first) = &self.first {
             last.id.clone_from(&first.id);
@@ -78,15 +86,20 @@ impl Timed {
 
     fn idle(&mut self, longest: Duration) -> Error {
         self.inner = None;
-        let (provider, model) = self.name.clone();
         let message =
             format!("the answer stopped: nothing came for {longest:?}; what arrived is not the whole answer");
-        Error::new(ErrorKind::Timeout(Timer::Idle), message).at(provider, model)
+        self.failed(Timer::Idle, message)
+    }
+
+    fn failed(&self, timer: Timer, message: impl Into<String>) -> Error {
+        let (provider, model) = self.name.clone();
+        Error::new(ErrorKind::Timeout(timer), message).at(provider, model)
     }
 
     fn see(&mut self, chunk: &Wire<ChatChunk>) {
         self.waiting_since = None;
         self.choices.see(chunk);
+        self.began |= chunk.has_content();
         if self.first.is_none() {
             self.first = Some(chunk.clone());
         }
@@ -100,7 +113,8 @@ impl Stream for Timed {
         let this = self.get_mut();
         let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
         let now = Instant::now();
-        if now >= this.total {
+        // A caller that comes late still gets the beginning, and the mark that it is no more than that.
+        if now >= this.total && this.began {
             return Poll::Ready(this.cut());
         }
         let next = match Pin::new(inner).poll_next(task) {

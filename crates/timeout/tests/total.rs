@@ -37,6 +37,19 @@ async fn a_long_stream_ends_with_its_partial_answer_marked() {
 
 // S8.2
 #[tokio::test(start_paused = true)]
+async fn a_caller_that_begins_to_read_when_the_time_is_up_gets_the_beginning_marked() {
+    let work = Work::default();
+    let steps = vec![Step::Ping, Step::Text("word "), seconds(1), Step::Text("word "), Step::Finish];
+    let reply = with_defaults(streams(steps, &work)).ask(streaming()).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    let answer = reply.collect().await.unwrap();
+    assert_eq!(answer.text(), "word ");
+    assert_eq!(answer.finish_reason(), Some(&FinishReason::Timeout));
+    assert_eq!(work.open(), 0);
+}
+
+// S8.2
+#[tokio::test(start_paused = true)]
 async fn every_choice_that_was_open_is_marked_and_no_other() {
     let steps = vec![
         Step::TextOf(0, "a"),
