@@ -12,6 +12,8 @@ pub(crate) struct Sent {
     /// Where the text stood in the last chunk.
     near: usize,
     first: Option<First>,
+    /// Whether the role was told after the first chunk.
+    role_told: bool,
     finished: bool,
     /// Why the answer cannot be taken up by anybody else.
     bar: Option<&'static str>,
@@ -50,7 +52,7 @@ impl Sent {
     /// Nothing yet; at most so many bytes are kept.
     pub(crate) fn nothing(most: usize) -> Self {
         let (text, calls) = (String::new(), Vec::new());
-        Self { text, calls, near: 0, first: None, finished: false, bar: None, most }
+        Self { text, calls, near: 0, first: None, role_told: false, finished: false, bar: None, most }
     }
 
     /// Notes a chunk that goes to the caller.
@@ -73,6 +75,7 @@ impl Sent {
     fn see_choice(&mut self, choice: &ChunkChoice) {
         let ChunkChoice { index, delta, logprobs, .. } = choice;
         self.finished |= choice.finished().is_some();
+        self.role_told |= delta.role.is_some();
         if *index != 0 {
             self.bar(SEVERAL);
         } else if logprobs.as_ref().is_some_and(|logprobs| !logprobs.is_null()) {
@@ -133,6 +136,13 @@ impl Sent {
 
     /// What all chunks of the answer have in common.
     pub(crate) fn origin(&self) -> Origin {
+        let mut origin = self.origin_of_first();
+        // A stream that never told it may have been taken over by one that did.
+        origin.has_role |= self.role_told;
+        origin
+    }
+
+    fn origin_of_first(&self) -> Origin {
         match &self.first {
             None => Origin::default(),
             Some(First::Read(origin)) => (**origin).clone(),

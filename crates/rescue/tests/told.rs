@@ -44,6 +44,18 @@ async fn the_last_chunk_tells_the_streams_the_answer_was_made_of() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_role_comes_once_even_if_the_first_stream_never_told_it() {
+    let upstream = Scripted::new([
+        Step::stream([Piece::text("The rope "), Piece::Cut]),
+        Step::stream([Piece::Role, Piece::text(" that "), Piece::Cut]),
+        Step::stream([Piece::Role, Piece::text(" holds the mast."), Piece::stop()]),
+    ]);
+    let got = read(&over(&RescueLayer::standard(), &upstream), streaming()).await;
+    let deltas = got.chunks.iter().flat_map(|chunk| &chunk.choices).map(|choice| &choice.delta);
+    assert_eq!(deltas.filter(|delta| delta.role.is_some()).count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_answer_that_nobody_rescued_tells_nothing() {
     for layer in
         [RescueLayer::standard(), RescueConfig::standard().hold_back(HoldBack::new()).build().unwrap()]
