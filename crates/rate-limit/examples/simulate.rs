@@ -10,22 +10,28 @@ use std::time::Duration;
 use simulator::{Client, Outcome, Refill, Scenario, run};
 
 fn main() {
-    println!("Load 95 % of the token limit, up and down by half every 15 s; headers; 20 minutes.\n");
+    println!("Load 95 % of the token limit, up and down by half every 30 s; headers; 20 minutes.\n");
     heading();
     for refill in [Refill::Steady, Refill::Minute] {
         for gateways in [1, 4, 16] {
-            beside(&format!("{refill:?}, {gateways} gateways"), Scenario { refill, gateways, ..Scenario::default() });
+            beside(
+                &format!("{refill:?}, {gateways} gateways"),
+                Scenario { refill, gateways, ..Scenario::default() },
+            );
         }
     }
     println!("\nNo headers, limits configured and divided among the gateways.\n");
     heading();
     for refill in [Refill::Steady, Refill::Minute] {
         for gateways in [1, 4] {
-            let scenario = Scenario { refill, gateways, headers: false, configured: true, ..Scenario::default() };
+            let scenario =
+                Scenario { refill, gateways, headers: false, configured: true, ..Scenario::default() };
             beside(&format!("{refill:?}, {gateways} gateways"), scenario);
         }
     }
-    println!("\nNo headers, nothing configured; the limits are halved after 5 minutes; measured from 2 minutes later.\n");
+    println!(
+        "\nNo headers, nothing configured; the limits are halved after 5 minutes; measured from 2 minutes later.\n"
+    );
     heading();
     for refill in [Refill::Steady, Refill::Minute] {
         for gateways in [1, 4, 16] {
@@ -48,8 +54,8 @@ fn main() {
 
 fn heading() {
     println!(
-        "{:<36} {:>9} {:>8} {:>8} {:>8} {:>8} {:>9} {:>9}",
-        "", "requests", "429s", "429 %", "used %", "given up", "wait p50", "wait p99"
+        "{:<46} {:>9} {:>8} {:>7} {:>9} {:>7} {:>8} {:>8} {:>8}",
+        "", "requests", "429s", "429 %", "offered %", "used %", "given up", "wait p50", "wait p99"
     );
 }
 
@@ -63,10 +69,11 @@ fn beside(name: &str, scenario: Scenario) {
 
 fn print(name: &str, outcome: &Outcome) {
     println!(
-        "{name:<36} {:>9} {:>8} {:>8.2} {:>8.1} {:>8} {:>8.1}s {:>8.1}s",
+        "{name:<46} {:>9} {:>8} {:>7.2} {:>9.1} {:>7.1} {:>8} {:>7.1}s {:>7.1}s",
         outcome.requests,
         outcome.throttled,
         100.0 * outcome.throttled_share(),
+        100.0 * outcome.offered,
         100.0 * outcome.utilisation,
         outcome.given_up,
         outcome.wait_p50.as_secs_f64(),

@@ -1,4 +1,5 @@
 //! One slow deployment cannot use up its caller (S8.3).
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod common;
 

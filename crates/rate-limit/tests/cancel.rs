@@ -1,4 +1,5 @@
 //! A drop at every place where a call can stand.
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod common;
 

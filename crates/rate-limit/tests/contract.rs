@@ -1,4 +1,5 @@
 //! What every layer keeps.
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod common;
 

@@ -1,10 +1,11 @@
 //! A limit that will be reached is foreseen, told, and calls are spread before it is (S11.1).
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod common;
 
 use std::sync::Mutex;
 
-use common::{Setup, limiter, pass, requests, seconds, telling, told, tokens};
+use common::{Setup, limiter, pass, requests, seconds, telling, tokens, told};
 use mainstay_provider_core::test_kit::Scripted;
 use mainstay_provider_core::{ErrorKind, Severity};
 use mainstay_rate_limit::Dimension;
@@ -78,6 +79,21 @@ async fn calls_are_spread_so_that_the_limit_lasts_to_its_reset() {
     assert!(late > 60, "it lasts: {by_second:?}");
     assert!(by_second[50..59].iter().all(|calls| *calls > 0), "{by_second:?}");
     assert_eq!(setup.handle.stats().throttled, 0);
+}
+
+// Nobody wants the morning's calls refused because the day's limit might not last till night.
+#[tokio::test(start_paused = true)]
+async fn a_limit_of_the_day_is_foreseen_and_not_spread() {
+    let left = Mutex::new(400_u64);
+    let upstream = Scripted::by(move |_| {
+        let mut left = left.lock().unwrap();
+        *left -= 1;
+        telling(requests(told(*left, 1_000, 8.0 * 3_600.0)))
+    });
+    let setup = Setup::over(limiter().max_wait(seconds(0.0)), upstream);
+    assert_eq!(load(&setup, 5, 60.0).await, 300);
+    assert_eq!(setup.events(), ["rate_limit.exhaustion_foreseen"]);
+    assert!(setup.headroom() < 0.01, "a router asks others by now: {}", setup.headroom());
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,8 +1,9 @@
 //! What the provider's headers say, and what a 429 says.
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod common;
 
-use common::{Setup, limiter, pass, requests, seconds, streaming, telling, throttled, told, tokens};
+use common::{Setup, limiter, pass, requests, seconds, streaming, telling, throttled, tokens, told};
 use mainstay_provider_core::test_kit::{Scripted, Step};
 use mainstay_provider_core::{Error, ErrorKind, RateLimits, Usage};
 use mainstay_rate_limit::Dimension;
@@ -98,8 +99,7 @@ async fn a_429_with_a_hint_makes_all_calls_wait_for_it() {
 async fn the_later_of_two_hints_counts_and_the_longest_pause_is_capped() {
     let hint = |time| Step::fail(throttled().with_retry_after(seconds(time))).after(seconds(1.0));
     let setup = Setup::over(limiter().learn(false), Scripted::new([hint(100.0), hint(3.0), hint(9_999.0)]));
-    let calls =
-        [setup.begin(tokens(1)).await, setup.begin(tokens(1)).await, setup.begin(tokens(1)).await];
+    let calls = [setup.begin(tokens(1)).await, setup.begin(tokens(1)).await, setup.begin(tokens(1)).await];
     let [first, second, third] = calls;
     first.await.unwrap_err();
     let after_first = setup.refused().await;

@@ -1,4 +1,5 @@
 //! Random histories beside a plain model: a list of what was spent, and when.
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod common;
 
@@ -17,7 +18,10 @@ const TOKENS: u64 = 1_500;
 #[derive(Debug, Clone)]
 enum Act {
     /// A call that reserves so much, and uses so much.
-    Call { reserved: (u64, u64), used: (u64, u64) },
+    Call {
+        reserved: (u64, u64),
+        used: (u64, u64),
+    },
     /// One of the streams that are open is read to its end, or dropped.
     End(usize),
     Drop(usize),
@@ -37,14 +41,34 @@ fn acts(most_used: u64) -> impl Strategy<Value = Vec<Act>> {
 }
 
 /// What was spent, and when; what is under way counts as reserved.
-#[derive(Default)]
-struct Model(Vec<(Instant, u64)>);
+struct Model {
+    born: Instant,
+    spent: Vec<Spent>,
+}
+
+#[derive(Clone, Copy)]
+struct Spent {
+    at: Instant,
+    tokens: u64,
+    requests: u64,
+}
 
 impl Model {
-    /// What was spent within `window` before `now`: of tokens, and how often.
+    /// What was spent within `window` before `now`: tokens and requests.
     fn spent(&self, window: Duration, now: Instant) -> (u64, u64) {
-        let within = self.0.iter().filter(|(at, _)| *at + window > now);
-        within.fold((0, 0), |(tokens, requests), (_, amount)| (tokens + amount, requests + 1))
+        let within = self.spent.iter().filter(|spent| spent.at + window > now);
+        within.fold((0, 0), |sum, spent| (sum.0 + spent.tokens, sum.1 + spent.requests))
+    }
+
+    /// A correction is made where it was spent. One that comes a minute late is booked now, and only if it is more.
+    fn correct(&mut self, entry: usize, used: u64) {
+        let (now, second) = (Instant::now(), |at: Instant| (at - self.born).as_secs());
+        let Spent { at, tokens, .. } = self.spent[entry];
+        if second(at) + 61 > second(now) {
+            self.spent[entry].tokens = used;
+        } else {
+            self.spent.push(Spent { at: now, tokens: used.saturating_sub(tokens), requests: 0 });
+        }
     }
 }
 
@@ -62,7 +86,7 @@ async fn replay(acts: Vec<Act>, used_at_most_reserved: bool) {
     });
     let builder = limiter().requests_per_minute(REQUESTS).tokens_per_minute(TOKENS);
     let setup = Setup::over(builder.max_wait(seconds(0.0)), upstream);
-    let mut model = Model::default();
+    let mut model = Model { born: Instant::now(), spent: Vec::new() };
     let mut open: Vec<Open> = Vec::new();
     for act in acts {
         match act {
@@ -70,7 +94,7 @@ async fn replay(acts: Vec<Act>, used_at_most_reserved: bool) {
             Act::End(which) if !open.is_empty() => {
                 let Open { reply, entry, used } = open.remove(which % open.len());
                 reply.collect().await.unwrap();
-                correct(&mut model, entry, used);
+                model.correct(entry, used);
             }
             Act::Drop(which) if !open.is_empty() => drop(open.remove(which % open.len())),
             Act::End(_) | Act::Drop(_) => {}
@@ -83,8 +107,8 @@ async fn replay(acts: Vec<Act>, used_at_most_reserved: bool) {
                     Ok(reply) => {
                         assert!(before.0 + cost <= TOKENS, "{before:?} and {cost} more");
                         assert!(before.1 < REQUESTS);
-                        model.0.push((now, cost));
-                        let entry = model.0.len() - 1;
+                        model.spent.push(Spent { at: now, tokens: cost, requests: 1 });
+                        let entry = model.spent.len() - 1;
                         open.push(Open { reply, entry, used: used.0 + used.1 });
                     }
                     Err(error) => {
@@ -106,18 +130,6 @@ async fn replay(acts: Vec<Act>, used_at_most_reserved: bool) {
             assert!(spent <= TOKENS, "spent and reserved, {spent}, are never more than the limit");
         }
         assert_eq!(setup.handle.stats().in_flight, open.len() as u64);
-    }
-}
-
-/// A correction is made where it was spent; one that comes a minute late is booked now, and only if it is more.
-fn correct(model: &mut Model, entry: usize, used: u64) {
-    let (at, reserved) = model.0[entry];
-    if at.elapsed() < seconds(60.0) {
-        model.0[entry].1 = used;
-    } else if used > reserved {
-        // Between a minute and a second more, either may be.
-        model.0[entry].1 = used;
-        model.0.push((Instant::now(), 0));
     }
 }
 

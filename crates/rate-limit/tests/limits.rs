@@ -1,4 +1,5 @@
 //! What is spent in a minute, in requests and in tokens.
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Real threads that race for places.
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Waiting for a place: in turn, for a bounded time, in a bounded queue.
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod common;
 

@@ -10,9 +10,7 @@ use mainstay_provider_core::{
     BoxFuture, Call, Error, ErrorKind, Event, Events, Provider, RateLimit as Told, RateLimits, Reply,
     ReportHeadroom, Usage,
 };
-use mainstay_rate_limit::{
-    Dimension, RateLimit, RateLimitBuilder, RateLimitHandle, RateLimitLayer,
-};
+use mainstay_rate_limit::{Dimension, RateLimit, RateLimitBuilder, RateLimitHandle, RateLimitLayer};
 use tokio::time::Instant;
 use tower::{Layer, Service as _};
 
@@ -72,7 +70,8 @@ impl Setup {
         let mut handle = self.limited.clone();
         std::future::poll_fn(|task| handle.poll_ready(task)).await.unwrap();
         let mut reply = handle.call(call);
-        let polled = std::future::poll_fn(|task| std::task::Poll::Ready(reply.as_mut().poll(task).is_ready()));
+        let polled =
+            std::future::poll_fn(|task| std::task::Poll::Ready(reply.as_mut().poll(task).is_ready()));
         assert!(!polled.await, "it waits");
         reply
     }

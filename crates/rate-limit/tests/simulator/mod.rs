@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use mainstay_provider_core::{BoxProvider, Call, ErrorKind, Provider};
 use mainstay_rate_limit::{RateLimitHandle, RateLimitLayer};
-use provider::{Simulated, Size};
 pub(crate) use provider::Refill;
+use provider::{Simulated, Size};
 use tokio::time::Instant;
 use tower::Layer;
 
@@ -74,7 +74,9 @@ pub(crate) struct Outcome {
     pub(crate) requests: u64,
     /// Those that it answered with a 429.
     pub(crate) throttled: u64,
-    /// The share of the provider's token limit that was served.
+    /// The share of the provider's token limit that callers asked for while it was measured.
+    pub(crate) offered: f64,
+    /// The share of it that was served.
     pub(crate) utilisation: f64,
     /// Calls that were given up after a minute without an answer.
     pub(crate) given_up: u64,
@@ -162,6 +164,7 @@ async fn simulate(
     Outcome {
         requests: counted.requests,
         throttled: counted.throttled,
+        offered: waits.offered as f64 / possible,
         utilisation: counted.tokens as f64 / possible,
         given_up: waits.given_up,
         wait_p50: rank(0.5),
@@ -192,16 +195,19 @@ fn gateway_service(
     (layer.layer(provider).boxed(), Some(handle))
 }
 
-/// How much busier than the mean each spell is; the mean of all is 1.
+/// How much busier than the mean each spell is; the mean of those that are measured is 1.
 fn spells(scenario: &Scenario, chance: &mut fastrand::Rng) -> Vec<f64> {
-    let count = ((scenario.warm_up + scenario.measured).as_secs() / SPELL.as_secs() + 1) as usize;
+    let spells = |time: Duration| (time.as_secs() / SPELL.as_secs()) as usize;
+    let (before, count) = (spells(scenario.warm_up), spells(scenario.warm_up + scenario.measured));
     let spells: Vec<f64> = (0..count).map(|_| CALM + (BUSY - CALM) * chance.f64()).collect();
-    let mean = spells.iter().sum::<f64>() / count as f64;
+    let mean = spells[before..].iter().sum::<f64>() / (count - before) as f64;
     spells.iter().map(|spell| spell / mean).collect()
 }
 
 #[derive(Default)]
 struct Waits {
+    /// Tokens of all calls that came.
+    offered: u64,
     answered: Vec<Duration>,
     given_up: u64,
 }
@@ -219,15 +225,19 @@ struct Load {
 
 impl Load {
     async fn come(mut self) {
+        // Timers are late by up to a millisecond; the next call does not come later for that.
+        let mut next = self.start;
         loop {
-            let spell = (self.start.elapsed().as_secs() / SPELL.as_secs()) as usize;
+            let spell = ((next - self.start).as_secs() / SPELL.as_secs()) as usize;
             let rate = self.a_second * self.spells.get(spell).copied().unwrap_or(1.0);
             let gap = -(1.0 - self.chance.f64()).ln() / rate;
-            tokio::time::sleep(Duration::from_secs_f64(gap)).await;
+            next += Duration::from_secs_f64(gap);
+            tokio::time::sleep_until(next).await;
             let size = Size::random(&mut self.chance);
             let chance = self.chance.fork();
             let (service, waits) = (self.service.clone(), self.waits.clone());
             let measured = self.start.elapsed() >= self.scenario.warm_up;
+            self.waits.lock().unwrap().offered += if measured { size.total() } else { 0 };
             tokio::task::spawn_local(async move {
                 let wait = answer(service, size, chance).await;
                 let mut waits = waits.lock().unwrap();

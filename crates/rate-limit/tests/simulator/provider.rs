@@ -67,6 +67,10 @@ impl Size {
         *call.context().extensions.get().unwrap()
     }
 
+    pub(crate) fn total(self) -> u64 {
+        self.input + self.output
+    }
+
     fn usage(self) -> Usage {
         Usage::new(self.input, self.output)
     }
@@ -149,7 +153,7 @@ impl State {
     /// A call arrives.
     fn arrive(&mut self, size: Size, now: Instant) -> Result<RateLimits, Error> {
         self.advance(now);
-        let cost = size.usage().total() as f64;
+        let cost = size.total() as f64;
         let fits = self.requests >= 1.0 && self.tokens >= cost;
         if fits {
             self.requests -= 1.0;
@@ -169,7 +173,8 @@ impl State {
             error = error.with_rate_limits(limits);
         }
         if self.scenario.hint {
-            error = error.with_retry_after(self.free(1.0, cost, now));
+            let wait = self.free(1.0, cost, now).as_secs_f64().ceil();
+            error = error.with_retry_after(Duration::from_secs_f64(wait));
         }
         Err(error)
     }
@@ -196,8 +201,11 @@ impl State {
         let minutes = |need: f64, left: f64, limit: u64| (need - left).max(0.0) / limit as f64;
         match self.scenario.refill {
             Refill::Steady => Duration::from_secs_f64(
-                60.0 * minutes(requests, self.requests, self.limits.requests)
-                    .max(minutes(tokens, self.tokens, self.limits.tokens)),
+                60.0 * minutes(requests, self.requests, self.limits.requests).max(minutes(
+                    tokens,
+                    self.tokens,
+                    self.limits.tokens,
+                )),
             ),
             Refill::Minute => self.minute_ends(now),
         }
