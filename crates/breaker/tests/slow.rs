@@ -116,3 +116,18 @@ async fn a_gap_that_is_waited_for_in_slices_is_as_long() {
     }
     assert_eq!(setup.handle.stats().slow, 1);
 }
+
+// B8
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_gives_up_a_read_and_comes_back_later_does_not_make_the_deployment_slow() {
+    let setup = Setup::new(BreakerLayer::builder().slow(Slow::gap(seconds(2))));
+    setup.set(Act::Stream(vec![Step::Text, Step::Wait(seconds(1)), Step::Text, Step::Finish]));
+    let mut chunks = setup.breaker.ask(streaming()).await.unwrap().into_stream();
+    chunks.next().await.unwrap().unwrap();
+    assert!(tokio::time::timeout(seconds(1) / 2, chunks.next()).await.is_err(), "there is nothing yet");
+    tokio::time::sleep(seconds(10)).await;
+    while let Some(chunk) = chunks.next().await {
+        chunk.unwrap();
+    }
+    assert_eq!(setup.handle.stats().slow, 0);
+}
