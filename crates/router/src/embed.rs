@@ -29,8 +29,7 @@ impl Service<EmbedCall> for Router {
     }
 
     fn call(&mut self, call: EmbedCall) -> Self::Future {
-        let shared = self.0.clone();
-        Box::pin(async move { shared.embed(call).await })
+        Box::pin(self.0.clone().embed(call))
     }
 }
 

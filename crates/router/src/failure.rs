@@ -16,7 +16,8 @@ pub(crate) fn nobody(survey: &Survey<'_>, model: &str, attempts: &[Error]) -> Er
     }
     match (survey.wait(0..=usize::MAX), survey.past.last()) {
         (Some(wait), _) => {
-            let message = format!("no deployment of {model:?} takes calls just now; try again in {wait:.1?}");
+            let soon = if wait.is_zero() { "soon".to_owned() } else { format!("in {wait:.1?}") };
+            let message = format!("no deployment of {model:?} takes calls just now; try again {soon}");
             let error = Error::new(ErrorKind::Unavailable, message).with_retry_after(wait);
             error.with_next(Next::Same { fallback: false })
         }

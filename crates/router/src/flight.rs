@@ -60,8 +60,12 @@ impl Flight {
     }
 
     /// Watches the answer to its end: until then the call is in flight, and one that breaks off has failed.
-    pub(crate) fn watch(mut self, reply: Reply, deployment: &Arc<str>, attempts: Attempts) -> Reply {
-        let deployment = deployment.clone();
+    pub(crate) fn watch(mut self, reply: Reply, deployment: &Arc<str>, attempts: &Attempts) -> Reply {
+        if !reply.is_stream() {
+            // It has ended.
+            return reply;
+        }
+        let (deployment, attempts) = (deployment.clone(), attempts.clone());
         reply.on_end(move |end: &End| {
             if let Outcome::Failed(error) = &end.outcome {
                 self.failed(error);

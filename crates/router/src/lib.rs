@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod builder;
 mod candidate;
 mod config;
 mod embed;
@@ -21,8 +22,9 @@ mod stats;
 pub mod strategy;
 mod survey;
 
+pub use self::builder::RouterBuilder;
 pub use self::candidate::{Candidate, Chance, Choice, Session};
-pub use self::config::{Deployment, InvalidConfig, Model, Price, RouterBuilder};
+pub use self::config::{Deployment, InvalidConfig, Model, Price};
 pub use self::explain::{Considered, Explanation, Relation, Standing, Tier};
 pub use self::hedge::Hedging;
 pub use self::resolve::ResolveModel;

@@ -74,6 +74,10 @@ impl Stamped {
         Self::unpack(self.0.load(Ordering::Relaxed))
     }
 
+    fn set(&self, value: f32, at: Tick) {
+        self.0.store(Self::pack((value, at)), Ordering::Relaxed);
+    }
+
     /// Sets what `change` makes of it; `None` leaves it.
     fn update(&self, change: impl Fn(Option<(f32, Tick)>) -> Option<(f32, Tick)>) -> bool {
         let change = |word| change(Self::unpack(word)).map(Self::pack);
@@ -238,7 +242,7 @@ impl Load {
     pub(crate) fn begin(&self, lane: Lane, now: Tick) {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         if self.waiting[lane as usize].fetch_add(1, Ordering::Relaxed) == 0 {
-            self.heard[lane as usize].update(|_| Some((1.0, now)));
+            self.heard[lane as usize].set(1.0, now);
         }
         self.sent.fetch_add(1, Ordering::Relaxed);
     }
@@ -268,11 +272,11 @@ impl Load {
         self.hedges.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// A first token came. Of two at once either moment is as good.
     pub(crate) fn hear(&self, lane: Lane, now: Tick) {
-        let is_later = |last: Option<(f32, Tick)>| last.is_none_or(|(_, at)| at != now && now.is_from(at));
-        self.heard[lane as usize].update(|last| is_later(last).then_some((1.0, now)));
+        self.heard[lane as usize].set(1.0, now);
         if lane == Lane::Stream {
-            self.last_token.update(|last| is_later(last).then_some((1.0, now)));
+            self.last_token.set(1.0, now);
         }
     }
 
@@ -281,7 +285,7 @@ impl Load {
         let took = took.as_secs_f32();
         let last = self.first_token[lane as usize].read();
         if last.is_none_or(|(_, at)| now.since(at) >= self.decay) {
-            self.known_since[lane as usize].update(|_| Some((1.0, now)));
+            self.known_since[lane as usize].set(1.0, now);
         }
         self.first_token[lane as usize].update(|old| {
             let Some((old, at)) = old else { return Some((took, now)) };

@@ -14,8 +14,8 @@ use mainstay_provider_core::{
 use tokio::time::Instant;
 use tower_service::Service;
 
+use crate::builder::RouterBuilder;
 use crate::candidate::{Candidate, Chance};
-use crate::config::RouterBuilder;
 use crate::failure::{nobody, not_found, with_ledger};
 use crate::flight::Flight;
 use crate::group::{Group, Member};
@@ -96,8 +96,7 @@ impl Service<Call> for Router {
     }
 
     fn call(&mut self, call: Call) -> Self::Future {
-        let shared = self.0.clone();
-        Box::pin(async move { shared.answer(call).await })
+        Box::pin(self.0.clone().answer(call))
     }
 }
 
@@ -157,7 +156,8 @@ impl Shared {
                     let result = answer.await;
                     self.settle(&trip, sent, result)
                 }
-                Some(delay) => self.race(&trip, taken, begun, outgoing, delay).await,
+                // Boxed, so that a call that is not hedged does not carry the race along.
+                Some(delay) => Box::pin(self.race(&trip, taken, begun, outgoing, delay)).await,
             };
             match result {
                 // It was never sent: that is no attempt, and a peer is asked in its place.
@@ -180,11 +180,11 @@ impl Shared {
         if call.model() != member.model {
             call.request_mut().model.clone_from(&member.model);
         }
-        let now = Instant::now();
         if taken.group.sessions.is_some() {
-            member.load.count_recent(self.clock.tick(now));
+            member.load.count_recent(self.clock.tick(begun.at));
         }
-        let flight = Flight::begin(member.load.clone(), trip.lane, now);
+        // A refusal before this one took no time worth counting.
+        let flight = Flight::begin(member.load.clone(), trip.lane, begun.at);
         let answer = provider.ask(call);
         Ok((Sent { taken, flight, begun }, answer))
     }
@@ -224,7 +224,7 @@ impl Shared {
             sessions.note(key, taken.index, self.clock.tick(begun.at).seconds());
         }
         let name = &taken.member().name;
-        let attempts = trip.context.attempts.clone();
+        let attempts = &trip.context.attempts;
         attempts.end(begun, name.clone(), None);
         reply.head.deployment = Some(name.clone());
         reply.head.attempts = begun.number;
@@ -338,7 +338,8 @@ fn defect() -> Error {
 /// A place for so many candidates; without allocation up to 64.
 pub(crate) fn with_room<'a, T>(widest: usize, run: impl FnOnce(&mut [Candidate<'a>]) -> T) -> T {
     match widest {
-        0..=8 => run(&mut [Candidate::EMPTY; 8]),
+        0..=1 => run(&mut [Candidate::EMPTY]),
+        2..=8 => run(&mut [Candidate::EMPTY; 8]),
         9..=64 => run(&mut [Candidate::EMPTY; 64]),
         _ => run(&mut vec![Candidate::EMPTY; widest]),
     }

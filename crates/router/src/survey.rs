@@ -82,6 +82,8 @@ enum Gathered {
     Nobody,
     /// This one is half-open, and the call is its trial.
     Trial(usize),
+    /// There is nobody else in its tier, so nothing is to be chosen.
+    One(usize),
     /// So many, at the beginning of the room.
     Candidates(usize),
 }
@@ -207,6 +209,7 @@ impl<'a> Survey<'a> {
         match self.gather(place, group, among, room) {
             Gathered::Nobody => None,
             Gathered::Trial(index) => Some(Seat { group, index, why: Why::Trial }),
+            Gathered::One(index) => Some(Seat { group, index, why: Why::Chosen }),
             Gathered::Candidates(count) => {
                 let index = self.choose(group, &room[..count], chance);
                 Some(Seat { group, index, why: Why::Chosen })
@@ -237,6 +240,7 @@ impl<'a> Survey<'a> {
         let mut some_are_used_up = false;
         for with_used_up in [false, true] {
             for tier in &group.tiers {
+                let is_only_one = tier.len() == 1;
                 let mut tier_room = Gathering::new(room);
                 for index in tier.clone() {
                     let member = &group.members[index];
@@ -253,6 +257,9 @@ impl<'a> Survey<'a> {
                     if headroom <= 0.0 && !with_used_up {
                         some_are_used_up = true;
                         continue;
+                    }
+                    if is_only_one {
+                        return Gathered::One(index);
                     }
                     self.enter(group, index, headroom, &mut tier_room);
                 }
@@ -371,6 +378,8 @@ impl<'a> Survey<'a> {
         }
         let wait = if self.needs.fresh { None } else { self.wait(0..=here) };
         match wait {
+            // Its rate limits are used up, by a 429 just now for instance: waiting while another could serve is wrong.
+            Some(Duration::ZERO) if fallback && self.are_used_up(0..=here) => plain(Some(Next::Fallback)),
             Some(Duration::ZERO) => {
                 let next = Some(Next::Same { fallback });
                 Verdict { next, wait: self.has_other(error, here).then_some(Duration::ZERO) }
@@ -403,6 +412,13 @@ impl<'a> Survey<'a> {
             self.left_out(place, member, Wanted::Untried).is_none()
                 && self.past.standing(&member.name) == Standing::Fresh
                 && !member.availability(self.now).is_unavailable()
+        })
+    }
+
+    /// Whether nothing is left of the rate limits of all who could be asked again.
+    fn are_used_up(&self, places: std::ops::RangeInclusive<usize>) -> bool {
+        self.members(places).all(|(place, member)| {
+            self.left_out(place, member, Wanted::Tried).is_some() || member.headroom(self.now) <= 0.0
         })
     }
 

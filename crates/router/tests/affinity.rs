@@ -1,5 +1,7 @@
 //! Sessions stay where their prompts are cached, and nobody gets more than its share for that.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 mod common;
 
 use std::collections::HashMap;

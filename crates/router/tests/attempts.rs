@@ -1,5 +1,7 @@
 //! What a call finds written on its answer, in its ledger and on its error.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 mod common;
 
 use common::{FIRST_TOKEN, answering, ask, call, doing, error, failing, model, name, router, streaming};

@@ -1,5 +1,7 @@
 //! What a call takes is given back, however it ends.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 mod common;
 
 use common::{answering, call, doing, failing, model, ms, router, seconds, streaming};
@@ -77,4 +79,44 @@ async fn a_panic_below_gives_the_place_back() {
     let handle = router.clone();
     tokio::spawn(async move { handle.ask(call()).await }).await.unwrap_err();
     assert_eq!(in_flight(&router), 0);
+}
+
+// Real threads.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_thousand_callers_at_once_leave_nothing_behind() {
+    let chosen = ["a", "b", "c"].map(|name| {
+        let fails = std::sync::atomic::AtomicUsize::new(0);
+        doing_by(name, move || match fails.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % 5 {
+            0 => Step::fail_with(ErrorKind::ServerError),
+            1 => Step::fail_with(ErrorKind::Unavailable),
+            2 => Step::stream([Piece::text("half "), Piece::Cut]),
+            _ => Step::text("an answer"),
+        })
+    });
+    let router = router([model("main", chosen)]);
+    let tasks: Vec<_> = (0..1_000)
+        .map(|number| {
+            let router = router.clone();
+            tokio::spawn(async move {
+                let asked = router.ask(streaming());
+                if number % 7 == 0 {
+                    return;
+                }
+                if let Ok(reply) = asked.await
+                    && number % 3 > 0
+                {
+                    reply.collect().await.ok();
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert_eq!(in_flight(&router), 0);
+    assert!(router.stats().iter().all(|one| one.sent > 0));
+}
+
+fn doing_by(name: &str, step: impl Fn() -> Step + Send + Sync + 'static) -> mainstay_router::Deployment {
+    mainstay_router::Deployment::new(name, mainstay_provider_core::test_kit::Scripted::by(move |_| step()))
 }

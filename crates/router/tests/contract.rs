@@ -4,7 +4,10 @@ use mainstay_provider_core::test_kit::{Scripted, check_readiness_of, contract};
 use mainstay_router::{Deployment, Hedging, Model, Router};
 
 fn one(inner: Scripted) -> Router {
-    Router::builder().model(Model::new("m").deployment(Deployment::new("sim/m", inner))).build().unwrap()
+    Router::builder()
+        .model(Model::new("m").deployment(Deployment::new("sim/m", inner)))
+        .build()
+        .expect("the settings are right")
 }
 
 fn three(inner: Scripted) -> Router {
@@ -13,7 +16,7 @@ fn three(inner: Scripted) -> Router {
         .deployment(Deployment::new("b", inner.clone()).model("m"))
         .deployment(Deployment::new("c", inner).model("m").order(2))
         .hedging(Hedging::new());
-    Router::builder().model(model).build().unwrap()
+    Router::builder().model(model).build().expect("the settings are right")
 }
 
 #[tokio::test(start_paused = true)]

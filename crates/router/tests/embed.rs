@@ -1,5 +1,7 @@
 //! Embeddings: every deployment of the model once, and no other model.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 mod common;
 
 use common::{answering, model, router};

@@ -1,5 +1,7 @@
 //! Every decision can be explained, and explaining changes nothing.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 mod common;
 
 use common::{FIRST_TOKEN, Told, answering, call, failing, model, router, seconds};

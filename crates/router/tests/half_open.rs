@@ -1,5 +1,7 @@
 //! A deployment that was down is tried by somebody, and nobody pays for it.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 mod common;
 
 use std::sync::Arc;
@@ -163,4 +165,23 @@ async fn through_an_outage_all_are_served_and_the_primary_is_used_again_soon() {
     assert!(first_again.unwrap() < seconds(90), "{first_again:?}");
     let in_the_outage = upstream.counts().calls - usize::try_from(25 - 16).unwrap();
     assert!(in_the_outage <= 3, "{in_the_outage}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn trials_and_fallbacks_are_told() {
+    let (half, down) = (Told::ready(), Told::ready());
+    half.set(Availability::HalfOpen);
+    down.down_for(seconds(60));
+    let log = common::Log::default();
+    let models = [
+        model("main", [half.of(answering("a").0), answering("b").0]),
+        model("gone", [down.of(answering("c").0)]).fallbacks(["main"]),
+    ];
+    let router = common::BuildOf::build_of(common::seeded().events(log.events()), models);
+    for _ in 0..3 {
+        common::who(&router, call()).await;
+    }
+    assert_eq!(log.names(), ["router.trial"]);
+    common::who(&router, mainstay_provider_core::Call::ask("gone", "hello")).await;
+    assert_eq!(log.names(), ["router.fallback"]);
 }

@@ -1,5 +1,8 @@
 //! A second deployment is asked when the first is slow: seldom, never in an outage, and the loser goes at once.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+#![allow(clippy::print_stdout, reason = "the figures are for the reader")]
+
 mod common;
 
 use std::sync::Arc;
@@ -40,8 +43,20 @@ async fn warm_up(router: &Router) {
 // Section 8: 5 % stragglers at ten times: the 99th percentile down by at least 60 % at no more than 5 % extra.
 #[tokio::test(start_paused = true)]
 async fn five_percent_of_stragglers_no_longer_make_the_tail() {
+    assert!(down_over(1..7).await >= 0.6);
+}
+
+// The share of stragglers is the share that may be spent: where chance makes more of them, not all can be hedged.
+#[tokio::test(start_paused = true)]
+#[ignore = "long, and only prints: how it is at the edge"]
+async fn five_percent_of_stragglers_over_twenty_seeds() {
+    down_over(1..21).await;
+}
+
+/// By how much the 99th percentile falls over all seeds.
+async fn down_over(seeds: std::ops::Range<u64>) -> f64 {
     let (mut all_before, mut all_after) = (Vec::new(), Vec::new());
-    for seed in 1..7 {
+    for seed in seeds {
         let (before, _) = with_stragglers(seed, None).await;
         let (after, extra) = with_stragglers(seed, Some(Hedging::new())).await;
         let [p99_before, p99_after] = [&before, &after].map(|outcomes| quantile(outcomes, 60.0, 0.99));
@@ -60,7 +75,7 @@ async fn five_percent_of_stragglers_no_longer_make_the_tail() {
     }
     let down = 1.0 - quantile(&all_after, 60.0, 0.99) / quantile(&all_before, 60.0, 0.99);
     println!("all: down {:.0} %", down * 100.0);
-    assert!(down >= 0.6, "{down}");
+    down
 }
 
 /// Five minutes with three servers, each of which answers 5 % of its calls ten times slower; and how much more was sent

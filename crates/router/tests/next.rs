@@ -1,5 +1,7 @@
 //! Where a call that failed could go next, and that it goes there.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 mod common;
 
 use common::{

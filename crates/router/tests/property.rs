@@ -1,6 +1,8 @@
 //! Whatever fails: a call asks each deployment at most once without being told to back off, it ends, and the last error
 //! carries all.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 mod common;
 
 use std::collections::HashSet;

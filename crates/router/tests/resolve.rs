@@ -1,5 +1,7 @@
 //! Model strings that are no model's name.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 mod common;
 
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! The goals of routing, in a seeded world: slow, failing and cold replicas.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 mod common;
 
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! Each strategy takes what it says it takes.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 mod common;
 
 use common::BuildOf as _;
