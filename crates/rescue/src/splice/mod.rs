@@ -3,8 +3,8 @@
 mod calls;
 mod text;
 
-use mainstay_provider_core::ChatChunk;
 use mainstay_provider_core::chat::Delta;
+use mainstay_provider_core::{ChatChunk, FinishReason};
 
 use self::calls::Calls;
 use self::text::Text;
@@ -55,10 +55,10 @@ impl Splice {
             if choice.index != 0 {
                 return Err(Differs("there are several answers"));
             }
-            let finished = choice.finished().is_some();
+            let finished = choice.finished().cloned();
             self.take_delta(&mut choice.delta, sent)?;
-            if finished {
-                self.finish(&mut choice.delta, sent)?;
+            if let Some(reason) = finished {
+                self.finish(&mut choice.delta, &reason, sent)?;
             }
         }
         Ok(())
@@ -74,7 +74,7 @@ impl Splice {
         }
         if self.resumed && !self.text.is_new() {
             // The model has said what it had to say.
-            let rest = self.text.finish(&sent.text)?;
+            let rest = self.text.finish(&sent.text, false)?;
             self.hand_out(delta, rest);
         }
         let pieces = std::mem::take(&mut delta.tool_calls);
@@ -83,8 +83,9 @@ impl Splice {
         Ok(())
     }
 
-    fn finish(&mut self, delta: &mut Delta, sent: &Sent) -> Result<(), Differs> {
-        let rest = self.text.finish(&sent.text)?;
+    fn finish(&mut self, delta: &mut Delta, reason: &FinishReason, sent: &Sent) -> Result<(), Differs> {
+        let cut_off = matches!(reason, FinishReason::Timeout | FinishReason::Length);
+        let rest = self.text.finish(&sent.text, cut_off)?;
         self.hand_out(delta, rest);
         if !self.calls.are_matched() {
             return Err(Differs("the new answer lacks a tool call that was begun"));

@@ -86,13 +86,14 @@ impl Text {
         }
     }
 
-    /// What is left for the caller when the new answer is at its end.
-    pub(crate) fn finish(&mut self, sent: &str) -> Result<String, Differs> {
+    /// What is left for the caller when the new answer is at its end, or `cut_off` before it.
+    pub(crate) fn finish(&mut self, sent: &str, cut_off: bool) -> Result<String, Differs> {
         let rest = match self {
             Self::Again(at) if !sent[*at..].trim_end().is_empty() => {
                 return Err(Differs("the new answer is shorter than what was sent"));
             }
-            Self::Either { held, .. } if held.len() >= CLEARLY_REPEATED => {
+            // However short: that it would have ended there by itself is not known.
+            Self::Either { held, .. } if cut_off && !held.is_empty() || held.len() >= CLEARLY_REPEATED => {
                 return Err(Differs("the new answer is shorter than what was sent"));
             }
             Self::Either { .. } => self.go_on(sent),
@@ -142,7 +143,7 @@ mod tests {
         for piece in characters.chunks(size) {
             whole.push_str(&text.push(sent, piece.iter().collect())?);
         }
-        whole.push_str(&text.finish(sent)?);
+        whole.push_str(&text.finish(sent, false)?);
         assert!(text.is_new());
         Ok(whole)
     }
@@ -204,5 +205,8 @@ mod tests {
         assert_eq!(resumed("The cat ", "The catsat.").unwrap(), "The cat sat.");
         assert_eq!(resumed("The cat", "The car").unwrap(), "The catThe car", "that is no repetition");
         assert!(resumed("The cat sat on the mat", "The cat sat on the").is_err());
+        let mut cut_off = Text::resumed(7);
+        assert_eq!(cut_off.push("The cat", "The".into()).unwrap(), "");
+        assert!(cut_off.finish("The cat", true).is_err());
     }
 }
