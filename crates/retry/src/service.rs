@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
-use mainstay_provider_core::{BoxFuture, Call, EmbedCall, EmbedReply, Embedder, Error, Provider, Reply};
+use mainstay_provider_core::{
+    BoxFuture, Call, Context, EmbedCall, EmbedReply, Embedder, Error, Provider, Reply,
+};
 use tower_service::Service;
 
 use crate::layer::Shared;
@@ -40,8 +42,11 @@ impl<S: Clone> Retry<S> {
 }
 
 impl<S> Again<S> {
-    fn deposit(&self) {
-        if let Some(budget) = &self.shared.config.budget {
+    /// A call for which somebody was asked already, as for a rescue of its stream, has paid in (T1).
+    fn deposit(&self, context: &Context) {
+        if let Some(budget) = &self.shared.config.budget
+            && context.attempts.is_empty()
+        {
             budget.deposit();
         }
     }
@@ -61,7 +66,7 @@ impl<S: Provider> Service<Call> for Retry<S> {
     }
 
     fn call(&mut self, call: Call) -> Self::Future {
-        self.again.deposit();
+        self.again.deposit(call.context());
         let again = self.again.clone();
         // The handle that was polled ready makes the first attempt. What is kept for others is two pointers, however
         // long the request (T8).
@@ -86,7 +91,7 @@ impl<S: Embedder> Service<EmbedCall> for Retry<S> {
     }
 
     fn call(&mut self, call: EmbedCall) -> Self::Future {
-        self.again.deposit();
+        self.again.deposit(&call.context);
         let again = self.again.clone();
         let first = self.inner.call(call.clone());
         Box::pin(async move {

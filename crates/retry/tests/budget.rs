@@ -178,6 +178,21 @@ fn of_many_threads_exactly_as_many_get_a_token_as_there_are() {
     }
 }
 
+// T1: a rescue's call is no request of a caller
+#[tokio::test(start_paused = true)]
+async fn a_call_for_which_somebody_was_asked_already_pays_nothing_in() {
+    let budget = RetryBudget::new(1.0, 2).unwrap();
+    assert!(budget.withdraw() && budget.withdraw());
+    let upstream = Scripted::repeating(Step::text("here"));
+    let retry = RetryLayer::builder().budget(budget.clone()).build().unwrap().layer(upstream);
+    let again = whole();
+    again.context().attempts.begin();
+    retry.ask(again).await.unwrap();
+    assert_eq!(budget.left(), 0);
+    retry.ask(whole()).await.unwrap();
+    assert_eq!(budget.left(), 1);
+}
+
 // T2: and with deposits among them none is lost
 #[test]
 fn of_many_threads_that_pay_in_and_take_out_the_sum_is_right() {
