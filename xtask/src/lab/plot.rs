@@ -200,7 +200,10 @@ fn in_stretches(calls: &[Called], figure: impl Fn(&[Called]) -> f64) -> Vec<(f64
 
 /// Layers that give up early are in the table and not in the plots, which compare jitters.
 fn compared(drawn: &[(Strategy, Trial)]) -> Vec<&(Strategy, Trial)> {
-    drawn.iter().filter(|(strategy, _)| !matches!(strategy, Strategy::Three | Strategy::Standard)).collect()
+    drawn
+        .iter()
+        .filter(|(strategy, _)| !matches!(strategy, Strategy::Three | Strategy::Standard | Strategy::Stack))
+        .collect()
 }
 
 fn colour(strategy: Strategy) -> RGBColor {
@@ -208,7 +211,7 @@ fn colour(strategy: Strategy) -> RGBColor {
         Strategy::Fixed => VERMILION,
         Strategy::Proportional => BLUE,
         Strategy::Full => GREEN,
-        Strategy::Three | Strategy::Standard => GREY,
+        Strategy::Three | Strategy::Standard | Strategy::Stack => GREY,
     }
 }
 

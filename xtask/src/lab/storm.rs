@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use mainstay_adapters::{Adapter, AdapterConfig, Transport, TransportConfig};
+use mainstay_breaker::{BehindRateLimit, BreakerLayer};
 use mainstay_provider_core::{BoxProvider, Call, Provider};
+use mainstay_rate_limit::RateLimitLayer;
 use mainstay_retry::{Jitter, RetryBuilder, RetryLayer};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::Instant;
@@ -32,11 +34,13 @@ pub(super) enum Strategy {
     Three,
     /// The same with the budget: the layer of the default stack, without the layers that keep the rate.
     Standard,
+    /// With those: retry, rate limit, breaker, as the default stack has them for a model's only deployment.
+    Stack,
 }
 
 impl Strategy {
-    pub(super) const ALL: [Self; 5] =
-        [Self::Fixed, Self::Proportional, Self::Full, Self::Three, Self::Standard];
+    pub(super) const ALL: [Self; 6] =
+        [Self::Fixed, Self::Proportional, Self::Full, Self::Three, Self::Standard, Self::Stack];
 
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -45,6 +49,7 @@ impl Strategy {
             Self::Full => "full",
             Self::Three => "full, 3 attempts",
             Self::Standard => "standard alone",
+            Self::Stack => "default stack",
         }
     }
 
@@ -54,9 +59,20 @@ impl Strategy {
             Self::Proportional => RetryLayer::builder(),
             Self::Full => RetryLayer::builder().jitter(Jitter::Full),
             Self::Three => RetryBuilder::standard().budget(None),
-            Self::Standard => RetryBuilder::standard(),
+            Self::Standard | Self::Stack => RetryBuilder::standard(),
         };
         Ok(builder.seed(seed).build()?)
+    }
+
+    /// The provider with what retries ask.
+    fn around(self, provider: BoxProvider, seed: u64) -> Result<BoxProvider> {
+        if self != Self::Stack {
+            return Ok(provider);
+        }
+        let breaker = BreakerLayer::builder().policy(BehindRateLimit).seed(seed).build()?;
+        // As long as a provider's own word is obeyed.
+        let limit = RateLimitLayer::builder().max_wait(Duration::from_secs(30)).seed(seed).build()?;
+        Ok(limit.layer(breaker.layer(provider)).boxed())
     }
 }
 
@@ -108,7 +124,7 @@ pub(super) fn simulated(strategy: Strategy, hint: Hint, seeds: u64) -> Result<Ve
             let runtime = paused()?;
             runtime.block_on(async {
                 let provider = RateLimited { bucket: Bucket::new(seed), hint }.boxed();
-                storm(strategy.layer(seed)?, provider).await
+                storm(strategy, seed, provider).await
             })
         })
         .collect()
@@ -132,8 +148,7 @@ pub(super) fn in_real_time() -> Result<Vec<(Strategy, Hint, Trial)>> {
             let config = AdapterConfig::new("openai").base_url(origin).key("lab");
             let adapter =
                 Adapter::new(config, &Transport::new(&TransportConfig::default())?).context("the adapter")?;
-            let layer = strategy.layer(1)?;
-            storms.push((strategy, hint, tokio::spawn(storm(layer, adapter.boxed()))));
+            storms.push((strategy, hint, tokio::spawn(storm(strategy, 1, adapter.boxed()))));
         }
         let mut trials = Vec::new();
         for (strategy, hint, storm) in storms {
@@ -144,9 +159,10 @@ pub(super) fn in_real_time() -> Result<Vec<(Strategy, Hint, Trial)>> {
 }
 
 /// 20 workers that make 100 calls together, each as soon as its last one has ended.
-async fn storm(layer: RetryLayer, provider: BoxProvider) -> Result<Trial> {
+async fn storm(strategy: Strategy, seed: u64, provider: BoxProvider) -> Result<Trial> {
     let attempts = Attempts::new();
-    let retry = layer.layer(Recorded { inner: provider, attempts: attempts.clone() });
+    let recorded = Recorded { inner: provider, attempts: attempts.clone() };
+    let retry = strategy.layer(seed)?.layer(strategy.around(recorded.boxed(), seed)?);
     let left = Arc::new(AtomicU32::new(CALLS));
     let workers: Vec<_> = (0..WORKERS)
         .map(|_| {
