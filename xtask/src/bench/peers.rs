@@ -104,11 +104,11 @@ pub(super) fn table(figures: &[Figure]) -> String {
         let [setting, layer, whose] = std::array::from_fn(|_| parts.next().unwrap_or_default());
         let ratio = figure.ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}"));
         let wanted = figure.target.as_deref().unwrap_or_default();
-        let missed = if figure.reached == Some(false) { ": MISSED" } else { "" };
+        let reached = figure.reached.map_or("", |reached| if reached { ": reached" } else { ": MISSED" });
         // Writing to a string does not fail.
         let _ = writeln!(
             table,
-            "{setting:14} {layer:28} {whose:18} {:>7.0} {ratio:>9}  {wanted}{missed}",
+            "{setting:14} {layer:28} {whose:18} {:>7.0} {ratio:>9}  {wanted}{reached}",
             figure.value
         );
     }
