@@ -68,6 +68,12 @@ impl<'a> Past<'a> {
         self.newest_first().any(|error| error.kind() == ErrorKind::ContentFiltered)
     }
 
+    /// Whether the filter of this deployment has refused.
+    pub(crate) fn has_filtered(&self, deployment: &str) -> bool {
+        let mut filtered = self.newest_first().filter(|error| error.kind() == ErrorKind::ContentFiltered);
+        filtered.any(|error| error.deployment() == Some(deployment))
+    }
+
     /// The deployments for which the prompt is too long, since it was last shortened.
     pub(crate) fn too_short(&self) -> impl Iterator<Item = &'a str> {
         self.too_long()

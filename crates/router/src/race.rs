@@ -4,12 +4,13 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use mainstay_provider_core::{Begun, BoxFuture, Call, Error, Event, Reply, Severity};
+use mainstay_provider_core::{Begun, BoxFuture, Call, Error, Event, Next, Remedy, Reply, Severity};
 use tokio::time::Instant;
 
+use crate::failure::with_ledger;
 use crate::hedge::{is_alive, is_well, times_dearer};
 use crate::load::Lane;
-use crate::past::Past;
+use crate::past::{Past, is_refusal};
 use crate::service::{Sent, Shared, Taken, Trip, with_room};
 use crate::survey::Why;
 
@@ -64,9 +65,15 @@ impl Shared {
             self.settle(trip, done.sent, result)
         } else {
             // What failed is written down; the call fails only if the other leg does too.
-            let _written = self.settle(trip, done.sent, result);
+            let written = self.settle(trip, done.sent, result);
             let result = other.answer.await;
-            self.settle(trip, other.sent, result)
+            match (written, self.settle(trip, other.sent, result)) {
+                // It is not sent on as it is, whatever the other leg failed of.
+                (Err(error), Err(_)) if is_of_the_request(&error) => {
+                    Err(with_ledger(error, &trip.context.attempts))
+                }
+                (_, result) => result,
+            }
         };
         result.map(|mut reply| {
             reply.head.attempts = trip.context.attempts.len();
@@ -125,4 +132,11 @@ async fn within<T>(time: Duration, future: &mut BoxFuture<T>) -> Option<T> {
         Poll::Pending => late.as_mut().poll(task).map(|()| None),
     })
     .await
+}
+
+/// Whether a failure is of the request, so that nobody else is to be asked the same.
+fn is_of_the_request(error: &Error) -> bool {
+    matches!(error.next(), None | Some(Next::Nowhere))
+        && matches!(error.remedy(), Remedy::Shorten | Remedy::GiveUp)
+        && !is_refusal(error)
 }

@@ -37,7 +37,8 @@ impl<'a> Route<'a> {
             return Self { asked: Some(asked), others: &asked.fallbacks, groups, kind: Kind::Usual };
         }
         if past.is_filtered() {
-            return Self { asked: None, others: &asked.other_policy, groups, kind: Kind::OtherPolicy };
+            let others = not_refused(asked, groups, past);
+            return Self { asked: None, others, groups, kind: Kind::OtherPolicy };
         }
         let usual = Self { asked: Some(asked), others: &asked.fallbacks, groups, kind: Kind::Usual };
         let all = Self { others: &asked.longer_and_usual, ..usual };
@@ -82,4 +83,15 @@ impl<'a> Route<'a> {
             _ => true,
         }
     }
+}
+
+/// The models named for what a filter refuses, from after the last whose own filter refused: the peers of a deployment are
+/// not asked what it refused.
+fn not_refused<'a>(asked: &'a Group, groups: &[Arc<Group>], past: Past<'_>) -> &'a [usize] {
+    let refused = |member: &Member| {
+        let is_of_asked = || asked.members.iter().any(|other| other.name == member.name);
+        past.has_filtered(&member.name) && !is_of_asked()
+    };
+    let last = asked.other_policy.iter().rposition(|at| groups[*at].members.iter().any(refused));
+    &asked.other_policy[last.map_or(0, |last| last + 1)..]
 }

@@ -172,7 +172,7 @@ impl<'a> Survey<'a> {
         let anyhow = Among { half_open: HalfOpen::Ready, ..at_once };
         let again = Among { standing: Wanted::Tried, half_open: HalfOpen::Ready };
         let told = self.past.told();
-        let may_repeat = !self.needs.fresh && self.route.kind != Kind::OtherPolicy;
+        let may_repeat = self.may_repeat();
 
         let mut seat = self.pick_from(0..=0, at_once, room, chance);
         if seat.is_none() && may_repeat && matches!(told, Some(Next::Same { .. })) {
@@ -354,25 +354,19 @@ impl<'a> Survey<'a> {
     /// Where the call could go after `error`, which came from a deployment of `group`. The survey's past holds the error.
     pub(crate) fn next(&self, error: &Error, group: &Arc<Group>) -> Verdict {
         let plain = |next| Verdict { next, wait: None };
-        match (error.remedy(), error.kind()) {
-            (Remedy::Rephrase, _) => {
-                let other = self.is_anybody(0..=usize::MAX);
-                return plain(Some(if other { Next::Fallback } else { Next::Nowhere }));
-            }
-            (Remedy::GiveUp, kind) if !is_refusal(error) && kind != ErrorKind::Configuration => {
-                return plain(Some(Next::Nowhere));
-            }
-            _ => {}
-        }
-        if self.route.kind == Kind::OtherPolicy {
-            let other = self.is_anybody(0..=usize::MAX);
-            return plain(Some(if other { Next::Fallback } else { Next::Nowhere }));
+        let for_good = error.remedy() == Remedy::GiveUp && error.kind() != ErrorKind::Configuration;
+        if for_good && !is_refusal(error) {
+            return plain(Some(Next::Nowhere));
         }
         let here = self.route.place(group);
         if self.is_anybody(0..=here) {
             return plain(Some(Next::Peer));
         }
         let fallback = here < usize::MAX && self.is_anybody(here + 1..=usize::MAX);
+        // What a filter refused is sent to nobody twice.
+        if self.route.kind == Kind::OtherPolicy {
+            return plain(Some(if fallback { Next::Fallback } else { Next::Nowhere }));
+        }
         if error.remedy() == Remedy::Shorten {
             return plain(fallback.then_some(Next::Fallback));
         }
@@ -392,6 +386,11 @@ impl<'a> Survey<'a> {
             }
             None => plain(Some(Next::Nowhere)),
         }
+    }
+
+    /// Whether those that failed may be asked again after a wait.
+    fn may_repeat(&self) -> bool {
+        !self.needs.fresh && self.route.kind != Kind::OtherPolicy
     }
 
     /// Whether another deployment than the one that failed last may be asked again and did not ask for a pause: then the
@@ -426,7 +425,7 @@ impl<'a> Survey<'a> {
     pub(crate) fn wait(&self, places: std::ops::RangeInclusive<usize>) -> Option<Duration> {
         let waits = self.members(places).filter_map(|(place, member)| {
             let untried = self.left_out(place, member, Wanted::Untried).is_none();
-            let tried = !self.needs.fresh && self.left_out(place, member, Wanted::Tried).is_none();
+            let tried = self.may_repeat() && self.left_out(place, member, Wanted::Tried).is_none();
             if untried || tried { self.wait_for(member) } else { None }
         });
         waits.min()

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use common::sim::{Server, drive, quantile};
 use common::{BuildOf as _, Log, Told, call, model, ms, name, seconds, seeded, streaming};
 use mainstay_provider_core::test_kit::{Scripted, Step};
-use mainstay_provider_core::{Allowance, Call, ErrorKind, Outcome, Provider};
+use mainstay_provider_core::{Allowance, Call, ErrorKind, Next, Outcome, Provider};
 use mainstay_router::{Deployment, Hedging, Model, Router};
 use tokio::time::Instant;
 
@@ -224,6 +224,20 @@ async fn when_both_legs_fail_the_error_lists_both() {
     let error = router.ask(streaming()).await.unwrap_err();
     let all: Vec<_> = error.attempts().iter().map(|error| error.kind()).collect();
     assert_eq!(all, [ErrorKind::RateLimited, ErrorKind::ServerError]);
+}
+
+// The prompt is too long for the one whatever the other failed of: it is not sent there again as it is.
+#[tokio::test(start_paused = true)]
+async fn when_both_legs_fail_what_is_wrong_with_the_request_counts() {
+    for kind in [ErrorKind::ContextLengthExceeded, ErrorKind::InvalidRequest] {
+        let (_, _, [a, _]) = warm(|| Step::fail_with(ErrorKind::MalformedResponse).after(seconds(1)));
+        let b = Deployment::new("b", Scripted::repeating(Step::fail_with(kind)));
+        let router = seeded().build_of([prefer_a([a, b], Hedging::new())]);
+        warm_up(&router).await;
+        let error = router.ask(streaming()).await.unwrap_err();
+        let nobody = matches!(error.next(), None | Some(Next::Nowhere));
+        assert_eq!((error.kind(), nobody, error.attempts().len()), (kind, true, 2));
+    }
 }
 
 /// Hedges after a warm-up of 100 calls and one slow one.

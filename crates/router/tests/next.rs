@@ -261,6 +261,35 @@ async fn what_a_filter_refuses_goes_to_the_models_named_for_that_and_to_nobody_e
 }
 
 #[tokio::test]
+async fn what_a_named_models_filter_refuses_is_not_sent_to_its_other_deployments() {
+    let filtered = ErrorKind::ContentFiltered;
+    let (b, peer) = answering("b");
+    let main = model("main", [failing("a", filtered).0]).content_policy_fallbacks(["lenient", "last"]);
+    let lenient = model("lenient", [failing("c", filtered).0, b.order(2)]);
+    let router = router([main, lenient, model("last", [failing("d", filtered).0])]);
+    let call = call();
+    assert_eq!(ask(&router, &call).await, Err((filtered, FALLBACK)));
+    assert_eq!(ask(&router, &call).await, Err((filtered, FALLBACK)), "by c; d is next");
+    assert_eq!(ask(&router, &call).await, Err((filtered, NOWHERE)), "by d");
+    assert_eq!(peer.counts().calls, 0);
+}
+
+// T1: within a model it is a retry, and that costs.
+#[tokio::test]
+async fn a_named_model_that_fails_otherwise_has_peers() {
+    let main =
+        model("main", [failing("a", ErrorKind::ContentFiltered).0]).content_policy_fallbacks(["other"]);
+    let other = [failing("b", ErrorKind::ServerError).0, failing("c", ErrorKind::ServerError).0.order(2)];
+    let router = router([main, model("other", other)]);
+    let call = call();
+    assert_eq!(ask(&router, &call).await, Err((ErrorKind::ContentFiltered, FALLBACK)));
+    assert_eq!(ask(&router, &call).await, Err((ErrorKind::ServerError, PEER)));
+    assert_eq!(ask(&router, &call).await, Err((ErrorKind::ServerError, NOWHERE)));
+    // Asked all the same, as by a rescue: there is nothing to wait for.
+    assert_eq!(ask(&router, &call).await, Err((ErrorKind::ServerError, NOWHERE)));
+}
+
+#[tokio::test]
 async fn a_filters_no_is_sent_once() {
     let filtered = ErrorKind::ContentFiltered;
     let (a, upstream) = failing("a", filtered);
