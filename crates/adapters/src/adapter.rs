@@ -110,7 +110,7 @@ impl Service<Call> for Adapter {
     fn call(&mut self, call: Call) -> Self::Future {
         let shared = self.0.clone();
         Box::pin(async move {
-            let model: Arc<str> = call.model().into();
+            let model = call.shared_model();
             let result = match call.context().deadline {
                 None => shared.chat(&call, &model).await,
                 Some(deadline) => until(deadline, Box::pin(shared.chat(&call, &model))).await,

@@ -92,7 +92,7 @@ impl ClientBuilder {
         let deployments = Deployments::new(providers, all.clone(), self.events.clone());
         let router = router(&self.router, &self.models, &deployments, &budget, &self.events)?;
         let stacks = |policy: &Policy| {
-            let retry = stack::retry(policy, &budget, &self.events)?;
+            let retry = stack::retry(policy, &budget, Some(&router), &self.events)?;
             let layers = ModelLayers { rescue: stack::rescue(policy, &self.events)?, retry };
             Ok::<_, Error>(Stacks {
                 chat: stack::of_model(&layers, router.clone()),
@@ -105,7 +105,8 @@ impl ClientBuilder {
             models.insert(name.clone(), made);
         }
         let directory = Directory::new(models, stacks(&all)?);
-        Ok(Client { directory, router, models: self.models.into_keys().collect() })
+        let models = self.models.into_keys().collect();
+        Ok(Client { directory, router, deployments, models })
     }
 }
 

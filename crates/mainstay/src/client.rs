@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
 
 use futures_core::Stream;
+use mainstay_breaker::BreakerHandle;
 use mainstay_provider_core::{
     BoxProvider, Call, ChatResponse, ChunkResult, Chunks, EmbedCall, EmbedReply, Embedder, Error, Provider,
     Reply, ReplyHead, Wire,
@@ -13,6 +14,7 @@ use mainstay_router::Router;
 use crate::builder::ClientBuilder;
 use crate::config::Config;
 use crate::directory::Directory;
+use crate::stack::Deployments;
 
 /// What an application calls. Cloning copies pointers; one client serves a whole process.
 ///
@@ -22,6 +24,7 @@ use crate::directory::Directory;
 pub struct Client {
     pub(crate) directory: Directory,
     pub(crate) router: Router,
+    pub(crate) deployments: Deployments,
     pub(crate) models: Vec<String>,
 }
 
@@ -93,7 +96,7 @@ impl Client {
             call.request_mut().stream = None;
         }
         let reply = self.call(call).await?;
-        let head = reply.head.clone();
+        let head = ReplyHead::clone(&reply.head);
         Ok(Answer { head, response: reply.collect().await? })
     }
 
@@ -102,7 +105,7 @@ impl Client {
         let mut call = call.into();
         call.request_mut().stream = Some(true);
         let reply = self.call(call).await?;
-        Ok(AnswerStream { head: reply.head.clone(), chunks: reply.into_stream() })
+        Ok(AnswerStream { head: ReplyHead::clone(&reply.head), chunks: reply.into_stream() })
     }
 
     /// Asks for an answer in the form that the request names.
@@ -125,6 +128,11 @@ impl Client {
     /// The router: which deployments there are, how they do, and [why](Router::explain) a call would go where.
     pub fn router(&self) -> &Router {
         &self.router
+    }
+
+    /// The breakers of the configured deployments, to be read and to be forced.
+    pub fn breakers(&self) -> Vec<BreakerHandle> {
+        self.deployments.breakers()
     }
 
     /// The logical models, in the order of their names.

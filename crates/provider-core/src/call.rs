@@ -13,17 +13,19 @@ use crate::chat::{ChatRequest, Message};
 use crate::next::Needs;
 use crate::trace::TraceParent;
 
-/// One call: a request and its [`Context`]. Cloning copies two pointers, so retry, fallback and hedging cost nothing.
+/// One call: a request and its [`Context`]. Cloning copies pointers, so retry, fallback and hedging cost nothing.
 #[derive(Clone)]
 pub struct Call {
     request: Arc<ChatRequest>,
+    /// The model that is asked instead of the request's.
+    model: Option<Arc<str>>,
     context: Context,
 }
 
 impl Call {
     /// A call with an empty context.
     pub fn new(request: impl Into<Arc<ChatRequest>>) -> Self {
-        Self { request: request.into(), context: Context::default() }
+        Self { request: request.into(), model: None, context: Context::default() }
     }
 
     /// A call that asks `model` one question.
@@ -67,9 +69,22 @@ impl Call {
         self.context.data_mut()
     }
 
-    /// The model asked for.
+    /// The model asked for: the request's, or the one that a router put in its place.
     pub fn model(&self) -> &str {
-        &self.request.model
+        self.model.as_deref().unwrap_or(&self.request.model)
+    }
+
+    /// The same, shared.
+    pub fn shared_model(&self) -> Arc<str> {
+        self.model.clone().unwrap_or_else(|| self.request.model.as_str().into())
+    }
+
+    /// Asks this model instead of the request's. The request itself stays shared with all other clones: a router names a
+    /// deployment's model without a copy of the conversation.
+    #[must_use]
+    pub fn with_model(mut self, model: impl Into<Arc<str>>) -> Self {
+        self.model = Some(model.into());
+        self
     }
 
     /// Whether the caller wants the answer streamed.
@@ -88,7 +103,7 @@ impl From<ChatRequest> for Call {
 impl fmt::Debug for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Call")
-            .field("model", &self.request.model)
+            .field("model", &self.model())
             .field("messages", &self.request.messages.len())
             .field("stream", &self.is_stream())
             .field("context", &self.context)

@@ -114,6 +114,8 @@ pub(crate) struct Watch {
     finish_reason: Option<FinishReason>,
     /// Each choice that has begun, and whether it has its finish reason.
     choices: BTreeMap<u32, bool>,
+    /// A choice that is known to be among them.
+    last: Option<u32>,
     content_chunks: u64,
     kept: Option<Box<Kept>>,
     ended: bool,
@@ -139,8 +141,11 @@ impl Watch {
 
     pub(crate) fn see(&mut self, chunk: &Wire<ChatChunk>) {
         match chunk.as_plain() {
+            // Nearly every event is of the choice that the one before it was of.
+            Some(plain) if self.last == Some(plain.index) => {}
             Some(plain) => {
                 self.choices.entry(plain.index).or_default();
+                self.last = Some(plain.index);
             }
             None => self.see_all(chunk),
         }

@@ -31,8 +31,9 @@ pub type BoxChunks = Pin<Box<dyn Stream<Item = ChunkResult> + Send>>;
 /// ([`Reply::on_end`]) or maps the stream is written once. Dropping a reply cancels the upstream request and still
 /// fires the end hooks.
 pub struct Reply {
-    /// What is known of the answer before its content.
-    pub head: ReplyHead,
+    /// What is known of the answer before its content. Boxed: a reply is handed through every layer by value, and its
+    /// head is ten times as large as the rest.
+    pub head: Box<ReplyHead>,
     body: Body,
 }
 
@@ -182,7 +183,7 @@ impl Reply {
     /// A whole answer.
     pub fn whole(mut head: ReplyHead, answer: impl Into<Wire<ChatResponse>>) -> Self {
         head.note_first_token();
-        Self { head, body: Body::Whole(Box::new(answer.into())) }
+        Self { head: Box::new(head), body: Body::Whole(Box::new(answer.into())) }
     }
 
     /// A streamed answer: resolves when the first content event is there.
@@ -218,7 +219,7 @@ impl Reply {
         }
         head.note_first_token();
         let name = Named { provider: head.provider.clone(), model: head.model.clone() };
-        Ok(Self { head, body: Body::Stream(Box::new(Chunks::new(before, chunks, name))) })
+        Ok(Self { head: Box::new(head), body: Body::Stream(Box::new(Chunks::new(before, chunks, name))) })
     }
 
     /// Whether the body is a stream.

@@ -63,7 +63,7 @@ async fn layers_that_change_the_answer_on_its_way_pass() {
     let whole = async |inner: Scripted, call| {
         let reply = inner.ask(call).await?;
         let head = reply.head.clone();
-        Ok(Reply::whole(head, reply.collect().await?))
+        Ok(Reply::whole(*head, reply.collect().await?))
     };
     assert_eq!(broken(whole).await, [""; 0]);
     let retries = async |inner: Scripted, call: Call| match inner.ask(call.clone()).await {
@@ -115,7 +115,7 @@ async fn a_layer_that_goes_on_reading_when_nobody_listens_is_found() {
             }
         });
         let read = stream::unfold(receiver, async |mut receiver| Some((receiver.recv().await?, receiver)));
-        Reply::stream(head, read).await
+        Reply::stream(*head, read).await
     };
     let broken = broken(detaches).await;
     assert_eq!(broken, ["a stream dropped while it stalls ends once and frees the upstream"]);

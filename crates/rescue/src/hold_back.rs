@@ -32,7 +32,7 @@ pub(crate) async fn read_ahead<S: Provider>(
                 // The caller has waited since the first stream was asked for.
                 (head.started, head.first_token) = (began, None);
             }
-            return held.release(head, plan).await;
+            return held.release(*head, plan).await;
         };
         let again = is_rescued(error.kind()) && plan.broke(&held.leg.name, None, error.kind());
         if !again || Instant::now() >= until || !plan.may_ask() {

@@ -19,7 +19,7 @@ use crate::strategy::Strategy;
 #[must_use]
 pub struct Deployment {
     pub(crate) name: Arc<str>,
-    pub(crate) model: Option<String>,
+    pub(crate) model: Option<Arc<str>>,
     pub(crate) provider: Option<BoxProvider>,
     pub(crate) embedder: Option<BoxEmbedder>,
     pub(crate) weight: f64,
@@ -63,7 +63,7 @@ impl Deployment {
 
     /// The provider's name of the model, which requests are sent with. When not set, what follows the first `/` of the
     /// deployment's name, or all of it.
-    pub fn model(mut self, model: impl Into<String>) -> Self {
+    pub fn model(mut self, model: impl Into<Arc<str>>) -> Self {
         self.model = Some(model.into());
         self
     }

@@ -66,8 +66,8 @@ impl Shared {
         let Some(embedder) = &member.embedder else {
             return Err(Error::new(ErrorKind::Internal, "the router chose a deployment that does not embed"));
         };
-        if call.request.model != member.model {
-            Arc::make_mut(&mut call.request).model.clone_from(&member.model);
+        if call.request.model != *member.model {
+            Arc::make_mut(&mut call.request).model = member.model.to_string();
         }
         let mut flight = Flight::begin(member.load.clone(), Lane::Embed, begun.at);
         match embedder.embed(call).await {

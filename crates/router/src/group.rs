@@ -43,7 +43,7 @@ pub(crate) struct Group {
 pub(crate) struct Member {
     pub(crate) name: Arc<str>,
     /// What requests are sent with.
-    pub(crate) model: String,
+    pub(crate) model: Arc<str>,
     pub(crate) provider: Option<BoxProvider>,
     pub(crate) embedder: Option<BoxEmbedder>,
     pub(crate) weight: f32,
@@ -90,7 +90,7 @@ impl Member {
     pub(crate) fn new(deployment: Deployment, load: Arc<Load>) -> Self {
         let name_hash = hash_name(&deployment.name);
         let model = deployment.model.unwrap_or_else(|| {
-            deployment.name.split_once('/').map_or(&*deployment.name, |(_, model)| model).to_owned()
+            deployment.name.split_once('/').map_or(&*deployment.name, |(_, model)| model).into()
         });
         Self {
             name: deployment.name,

@@ -177,8 +177,8 @@ impl Shared {
     ) -> Result<(Sent, impl Future<Output = Result<Reply, Error>> + Send + use<>), Error> {
         let member = taken.member();
         let provider = member.provider.as_ref().ok_or_else(defect)?;
-        if call.model() != member.model {
-            call.request_mut().model.clone_from(&member.model);
+        if call.model() != &*member.model {
+            call = call.with_model(member.model.clone());
         }
         if taken.group.sessions.is_some() {
             member.load.count_recent(self.clock.tick(begun.at));

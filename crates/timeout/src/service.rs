@@ -140,7 +140,7 @@ impl Limits {
     }
 
     fn watch(self, reply: Reply, alarm: Alarm) -> Reply {
-        let ReplyHead { provider, model, .. } = &reply.head;
+        let ReplyHead { provider, model, .. } = &*reply.head;
         let name = (provider.clone(), model.clone());
         reply.map_stream(|chunks| Timed::new(chunks, alarm, self.timers, self.total, name))
     }

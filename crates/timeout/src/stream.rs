@@ -131,25 +131,33 @@ impl Stream for Timed {
 
 /// Each choice that has begun, and whether it has its finish reason.
 #[derive(Default)]
-struct Choices(BTreeMap<u32, bool>);
+struct Choices {
+    begun: BTreeMap<u32, bool>,
+    /// One that is known to be among them.
+    last: Option<u32>,
+}
 
 impl Choices {
     fn see(&mut self, chunk: &Wire<ChatChunk>) {
         if let Some(plain) = chunk.as_plain() {
-            self.0.entry(plain.index).or_default();
+            // Nearly every chunk is of the choice that the one before it was of.
+            if self.last != Some(plain.index) {
+                self.begun.entry(plain.index).or_default();
+                self.last = Some(plain.index);
+            }
             return;
         }
         for choice in &chunk.choices {
-            *self.0.entry(choice.index).or_default() |= choice.finished().is_some();
+            *self.begun.entry(choice.index).or_default() |= choice.finished().is_some();
         }
     }
 
     fn are_finished(&self) -> bool {
-        !self.0.is_empty() && self.0.values().all(|finished| *finished)
+        !self.begun.is_empty() && self.begun.values().all(|finished| *finished)
     }
 
     fn open(&self) -> impl Iterator<Item = u32> {
-        self.0.iter().filter(|(_, finished)| !**finished).map(|(index, _)| *index)
+        self.begun.iter().filter(|(_, finished)| !**finished).map(|(index, _)| *index)
     }
 }
 

@@ -62,7 +62,7 @@ impl Service<Call> for Sim {
     fn call(&mut self, call: Call) -> Self::Future {
         let name = self.name.clone();
         Box::pin(async move {
-            let model: Arc<str> = call.model().into();
+            let model = call.shared_model();
             let head = ReplyHead::new(name.clone(), model.clone()).started(Instant::now());
             answer(head, &call).await.map_err(|error| error.at(name, model))
         })
@@ -71,7 +71,7 @@ impl Service<Call> for Sim {
 
 async fn answer(head: ReplyHead, call: &Call) -> Result<Reply, Error> {
     let request = call.request();
-    let script = script::Script::of(request)?;
+    let script = script::Script::of(request, call.model())?;
     if script.hangs {
         match call.context().deadline {
             None => std::future::pending().await,

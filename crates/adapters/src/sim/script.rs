@@ -17,9 +17,9 @@ pub(super) struct Script {
 }
 
 impl Script {
-    pub(super) fn of(request: &ChatRequest) -> Result<Self, Error> {
+    pub(super) fn of(request: &ChatRequest, model: &str) -> Result<Self, Error> {
         let asked = last_user_text(request);
-        let message = match request.model.as_str() {
+        let message = match model {
             "echo" | "slow" | "cut" | "hang" => Message::assistant(asked.clone()),
             "tools" => tool_calls(request, &asked),
             "json" => Message::assistant(json_answer(request)),
@@ -29,12 +29,12 @@ impl Script {
             if message.tool_calls.is_empty() { FinishReason::Stop } else { FinishReason::ToolCalls };
         let output = tokens(&message.text()) + message.tool_calls.len() as u64 * 8;
         let input = request.messages.iter().map(|message| tokens(&message.text()) + 4).sum();
-        let mut answer = ChatResponse::new(request.model.as_str(), message, stopped);
+        let mut answer = ChatResponse::new(model, message, stopped);
         answer.id = format!("chatcmpl-sim-{:016x}", fastrand::u64(..));
         answer.created = crate::clock::unix_seconds();
         answer.usage = Some(Usage::new(input, output).into());
-        let gap = Duration::from_millis(if request.model == "slow" { 50 } else { 0 });
-        Ok(Self { answer, gap, hangs: request.model == "hang", cut: request.model == "cut" })
+        let gap = Duration::from_millis(if model == "slow" { 50 } else { 0 });
+        Ok(Self { answer, gap, hangs: model == "hang", cut: model == "cut" })
     }
 }
 

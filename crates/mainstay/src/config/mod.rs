@@ -160,6 +160,10 @@ impl Config {
                 problems.push(format!("deployment {:?}: {}", deployment.model, error.message()));
             }
         }
+        if let Some(unknown) = model.summarise_with.as_ref().filter(|other| !self.models.contains_key(*other))
+        {
+            problems.push(format!("summarise_with: {unknown:?} is no model of this configuration"));
+        }
         let fallbacks = [
             ("fallbacks", &model.fallbacks),
             ("context_window_fallbacks", &model.context_window_fallbacks),

@@ -34,6 +34,13 @@ macro_rules! with_policy {
             pub allowed_fails: Option<u32>,
             /// A deployment rests after so many failures in a row. Default 5, or not at all with `allowed_fails`.
             pub failures: Option<u32>,
+            /// A deployment also rests when this share of its calls of the last two minutes failed, of at least 20: 0.5 is
+            /// half. Not set by default.
+            pub failure_rate: Option<f64>,
+            /// A stream whose first token comes later than this counts as a failure. Not set by default.
+            pub slow_first_token: Option<Span>,
+            /// A stream with a longer gap between two chunks than this counts as a failure. Not set by default.
+            pub slow_gap: Option<Span>,
             /// How long it rests before one call tries it again. Default `"60s"`.
             pub cooldown_time: Option<Span>,
             /// What is done, in this order, when a stream breaks off after the caller has some of it. Default
@@ -43,6 +50,8 @@ macro_rules! with_policy {
             pub hold_back: Option<HoldBackSetting>,
             /// What is done with a conversation that is longer than the model's window. Default `"drop-oldest"`.
             pub shorten: Option<ShortenSetting>,
+            /// The model that sums up what is left out of a conversation. Default none: it is left out.
+            pub summarise_with: Option<String>,
             /// Whether a second deployment is asked when the first token of a stream is late. Default false.
             pub hedging: Option<bool>,
         }
@@ -59,10 +68,14 @@ macro_rules! with_policy {
                     idle_timeout: self.idle_timeout,
                     allowed_fails: self.allowed_fails,
                     failures: self.failures,
+                    failure_rate: self.failure_rate,
+                    slow_first_token: self.slow_first_token,
+                    slow_gap: self.slow_gap,
                     cooldown_time: self.cooldown_time,
                     rescue: self.rescue.clone(),
                     hold_back: self.hold_back,
                     shorten: self.shorten,
+                    summarise_with: self.summarise_with.clone(),
                     hedging: self.hedging,
                 }
             }
@@ -207,10 +220,14 @@ pub(crate) struct Policy {
     pub(crate) idle_timeout: Option<Span>,
     pub(crate) allowed_fails: Option<u32>,
     pub(crate) failures: Option<u32>,
+    pub(crate) failure_rate: Option<f64>,
+    pub(crate) slow_first_token: Option<Span>,
+    pub(crate) slow_gap: Option<Span>,
     pub(crate) cooldown_time: Option<Span>,
     pub(crate) rescue: Option<Vec<RescueSetting>>,
     pub(crate) hold_back: Option<HoldBackSetting>,
     pub(crate) shorten: Option<ShortenSetting>,
+    pub(crate) summarise_with: Option<String>,
     pub(crate) hedging: Option<bool>,
 }
 
@@ -234,10 +251,14 @@ impl Policy {
             idle_timeout: self.idle_timeout.or(all.idle_timeout),
             allowed_fails,
             failures,
+            failure_rate: self.failure_rate.or(all.failure_rate),
+            slow_first_token: self.slow_first_token.or(all.slow_first_token),
+            slow_gap: self.slow_gap.or(all.slow_gap),
             cooldown_time: self.cooldown_time.or(all.cooldown_time),
             rescue: self.rescue.or(all.rescue),
             hold_back: self.hold_back.or(all.hold_back),
             shorten: self.shorten.or(all.shorten),
+            summarise_with: self.summarise_with.or(all.summarise_with),
             hedging: self.hedging.or(all.hedging),
         }
     }

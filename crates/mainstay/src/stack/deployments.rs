@@ -4,14 +4,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use mainstay_breaker::BreakerLayer;
+use mainstay_breaker::{BreakerHandle, BreakerLayer};
 use mainstay_provider_core::{BoxEmbedder, BoxProvider, Embedder, Error, ErrorKind, Events, ModelId};
 use mainstay_rate_limit::{BulkheadLayer, RateLimitLayer};
 use mainstay_router::{Deployment, ResolveModel};
 use tower::Layer as _;
 
 use super::{DeploymentLayers, of_deployment, settings};
-use crate::config::{DeploymentConfig, Policy};
+use crate::config::{DeploymentConfig, Policy, Span};
 
 /// One provider, for chat and for embeddings.
 #[derive(Clone)]
@@ -47,7 +47,8 @@ struct Guards {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Key {
     name: Arc<str>,
-    failures: (Option<u32>, Option<u32>),
+    failures: (Option<u32>, Option<u32>, Option<u64>),
+    slow: (Option<Duration>, Option<Duration>),
     cooldown: Option<Duration>,
     timeout: Option<Duration>,
     alone: Option<Duration>,
@@ -74,6 +75,13 @@ impl Deployments {
             let message = format!("{:?} names no configured provider; there are: {known}", config.model);
             Error::new(ErrorKind::Configuration, message)
         })
+    }
+
+    pub(crate) fn breakers(&self) -> Vec<BreakerHandle> {
+        let known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut handles: Vec<_> = known.values().map(|guards| guards.breaker.handle()).collect();
+        handles.sort_by(|one, other| one.deployment().cmp(other.deployment()));
+        handles
     }
 
     /// `None` when the provider is not known.
@@ -126,7 +134,8 @@ impl Deployments {
     ) -> Result<Guards, Error> {
         let key = Key {
             name: name.clone(),
-            failures: (policy.failures, policy.allowed_fails),
+            failures: (policy.failures, policy.allowed_fails, policy.failure_rate.map(f64::to_bits)),
+            slow: (policy.slow_first_token.map(Span::duration), policy.slow_gap.map(Span::duration)),
             cooldown: policy.cooldown_time.map(|time| time.duration()),
             timeout: policy.timeout.map(|time| time.duration()),
             alone,

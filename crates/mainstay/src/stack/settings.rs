@@ -2,19 +2,19 @@
 
 use std::time::Duration;
 
-use mainstay_breaker::{BehindRateLimit, BreakerBuilder, BreakerLayer};
+use mainstay_breaker::{BehindRateLimit, BreakerBuilder, BreakerLayer, FailureRate, Slow};
 use mainstay_provider_core::{Error, ErrorKind, Events};
 use mainstay_rate_limit::{BulkheadLayer, Counting, RateLimitLayer};
 use mainstay_rescue::{HoldBack, RescueConfig, RescueLayer, RescuePolicy};
-use mainstay_retry::{RetryBudget, RetryBuilder, RetryLayer, Shorten};
-use mainstay_router::Hedging;
+use mainstay_retry::{RetryBudget, RetryBuilder, RetryLayer, Shorten, Summariser};
+use mainstay_router::{Hedging, Router};
 use mainstay_timeout::TimeoutLayer;
 
 use crate::config::{DeploymentConfig, HoldBackSetting, Policy, RescueSetting, ShortenSetting, Span};
 
 /// Whether all layers take the policy.
 pub(crate) fn check(policy: &Policy) -> Result<(), Error> {
-    retry(policy, &RetryBudget::default(), &Events::default())?;
+    retry(policy, &RetryBudget::default(), None, &Events::default())?;
     rescue(policy, &Events::default())?;
     timeout(policy)?;
     breaker(policy, "", &Events::default())?;
@@ -28,7 +28,13 @@ pub(crate) fn check_deployment(config: &DeploymentConfig) -> Result<(), Error> {
     Ok(())
 }
 
-pub(crate) fn retry(policy: &Policy, budget: &RetryBudget, events: &Events) -> Result<RetryLayer, Error> {
+/// `router`: who sums up what is left out of a conversation, if a model is named for that.
+pub(crate) fn retry(
+    policy: &Policy,
+    budget: &RetryBudget,
+    router: Option<&Router>,
+    events: &Events,
+) -> Result<RetryLayer, Error> {
     let mut retry = RetryBuilder::standard().budget(budget.clone()).events(events.clone());
     if let Some(retries) = policy.num_retries {
         retry = retry.attempts(retries.saturating_add(1));
@@ -44,6 +50,9 @@ pub(crate) fn retry(policy: &Policy, budget: &RetryBudget, events: &Events) -> R
             ShortenSetting::Off => Shorten::Off,
             ShortenSetting::DropOldest => Shorten::DropOldest,
         });
+    }
+    if let (Some(model), Some(router)) = (&policy.summarise_with, router) {
+        retry = retry.summariser(Summariser::new(router.clone(), model));
     }
     retry
         .build()
@@ -101,16 +110,26 @@ pub(super) fn timeout(policy: &Policy) -> Result<TimeoutLayer, Error> {
 }
 
 pub(super) fn breaker(policy: &Policy, deployment: &str, events: &Events) -> Result<BreakerLayer, Error> {
+    // A probe is given up when its attempt must have ended.
+    let attempt = policy.timeout.map_or(Duration::from_secs(60), Span::duration);
     let mut breaker =
         BreakerBuilder::default().deployment(deployment).policy(BehindRateLimit).events(events.clone());
     if policy.failures.is_some() || policy.allowed_fails.is_some() {
         breaker = breaker.failures(policy.failures).allowed_fails(policy.allowed_fails);
     }
+    if let Some(ratio) = policy.failure_rate {
+        // Longer than the longest attempt, which the window must not forget before it ends.
+        let window = (2 * attempt + attempt / 4).max(Duration::from_secs(120));
+        breaker = breaker.failure_rate(FailureRate::new(ratio).window(window));
+    }
+    let slow_first_token = policy.slow_first_token.map(|longest| Slow::first_token(longest.duration()));
+    let slow_gap = policy.slow_gap.map(|longest| Slow::gap(longest.duration()));
+    if let Some(slow) = slow_first_token.into_iter().chain(slow_gap).reduce(Slow::or) {
+        breaker = breaker.slow(slow);
+    }
     if let Some(time) = policy.cooldown_time {
         breaker = breaker.recovery(time.duration());
     }
-    // A probe is given up when its attempt must have ended.
-    let attempt = policy.timeout.map_or(Duration::from_secs(60), Span::duration);
     breaker
         .lease(attempt)
         .build()
