@@ -20,6 +20,14 @@ fn main() {
             );
         }
     }
+    println!("\nThe same with a load of 120 %.\n");
+    heading();
+    for refill in [Refill::Steady, Refill::Minute] {
+        for gateways in [1, 4, 16] {
+            let scenario = Scenario { refill, gateways, offered: 1.2, ..Scenario::default() };
+            beside(&format!("{refill:?}, {gateways} gateways, 120 %"), scenario);
+        }
+    }
     println!("\nNo headers, limits configured and divided among the gateways.\n");
     heading();
     for refill in [Refill::Steady, Refill::Minute] {

@@ -113,6 +113,11 @@ mod tests {
             told += u32::from(is.follow(forecast(lasts), Dimension::Tokens, false, now).is_some());
         }
         assert_eq!(told, 2);
+        for second in 120..400 {
+            let now = start + Duration::from_secs(second);
+            told += u32::from(is.follow(forecast(5), Dimension::Tokens, false, now).is_some());
+        }
+        assert_eq!(told, 3, "what goes on is no news");
     }
 
     #[test]

@@ -92,7 +92,8 @@ impl Gate {
         shared.limiter.advance(now);
         let cost = shared.limiter.cost(ask);
         let wait = shared.limiter.wait(&shared.queued, &cost, now);
-        if wait.is_zero() && shared.queue.is_empty() {
+        // That there is a place for all who wait too makes it no jump of the queue.
+        if wait.is_zero() {
             let ticket = shared.limiter.take(cost, now);
             self.free(shared);
             self.counts.admitted.fetch_add(1, Ordering::Relaxed);
@@ -236,7 +237,7 @@ impl Waiting {
             shared.queue.iter().take(at).for_each(|waiter| ahead.add(&waiter.cost));
         }
         let wait = shared.limiter.wait(&ahead, &cost, now);
-        // That there is a place for all before it too makes it no jump of the queue.
+        // As for one that comes, it is no jump of the queue.
         if wait.is_zero() {
             shared.leave(at);
             let ticket = shared.limiter.take(cost, now);

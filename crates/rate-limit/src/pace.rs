@@ -91,6 +91,17 @@ mod tests {
     }
 
     #[test]
+    fn no_burst_goes_ahead_after_a_429() {
+        let now = Instant::now();
+        let mut pace = Pace::new(now);
+        pace.set(Some(2.0), now);
+        pace.hold(now);
+        assert_eq!(pace.wait(0, now), Duration::ZERO);
+        pace.take(1, now);
+        assert_eq!(pace.wait(0, now), Duration::from_millis(500));
+    }
+
+    #[test]
     fn a_slow_moment_is_not_held_against_what_comes_after() {
         let now = Instant::now();
         let mut pace = Pace::new(now);

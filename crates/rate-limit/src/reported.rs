@@ -193,8 +193,9 @@ impl Reported {
         }
         let unseen = now.saturating_duration_since(self.newest.max(self.began));
         let unseen = match self.refill {
-            // What the others do is old news after a while, and the refill goes on.
-            Refill::Steady => unseen.min(OLD_NEWS),
+            // What the others do is old news after a while, and the refill goes on. What is held back for their busier
+            // moments is held back once, and lost to nobody.
+            Refill::Steady => unseen.min(OLD_NEWS) + BUSIER,
             Refill::AtReset => unseen,
         };
         most - self.others * unseen.as_secs_f64()
@@ -377,6 +378,8 @@ const MILLION: f64 = 1e6;
 const LEAST_SHARE: f64 = 0.05;
 /// How long the spending of others is taken to go on as it was.
 const OLD_NEWS: Duration = Duration::from_secs(10);
+/// So much of what others spend is held back for when they spend more.
+const BUSIER: Duration = Duration::from_secs(1);
 const REMEMBERED: Duration = Duration::from_secs(10 * 60);
 const MOST_VOTES: i32 = 3;
 /// A reset that lies further ahead is a slip.

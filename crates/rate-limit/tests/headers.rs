@@ -6,7 +6,7 @@ mod common;
 use common::{Setup, limiter, pass, requests, seconds, streaming, telling, throttled, tokens, told};
 use mainstay_provider_core::test_kit::{Scripted, Step};
 use mainstay_provider_core::{Error, ErrorKind, RateLimits, Usage};
-use mainstay_rate_limit::Dimension;
+use mainstay_rate_limit::{Counting, Dimension};
 
 /// Fails with what the provider says of its request limit.
 fn failing(error: Error, limits: RateLimits) -> Step {
@@ -68,6 +68,40 @@ async fn calls_under_way_are_taken_off_what_an_answer_tells() {
     let _slow = (setup.begin(tokens(1)).await, setup.begin(tokens(1)).await);
     quick.await.unwrap().collect().await.unwrap();
     assert_eq!(setup.handle.dimension(Dimension::Requests).remaining, Some(1));
+}
+
+// Where output counts as it is written, an answer's headers do not know what others under way have yet to write.
+#[tokio::test(start_paused = true)]
+async fn what_calls_under_way_have_yet_to_write_is_taken_off_too() {
+    let upstream = Scripted::by(|call| {
+        let mut limits = RateLimits::default();
+        limits.output_tokens = told(5_000, 10_000, 20.0);
+        let step = telling(limits).usage(Usage::new(1, 50));
+        if call.is_stream() { step } else { step.after(seconds(10.0)) }
+    });
+    let setup = Setup::over(limiter().counting(Counting::of("anthropic")), upstream);
+    let slow = [setup.begin(tokens(1)).await, setup.begin(tokens(1)).await];
+    pass(1.0).await;
+    let left = || setup.handle.dimension(Dimension::OutputTokens).remaining;
+    setup.call(streaming(tokens(1))).await.unwrap();
+    assert_eq!(left(), Some(4_850), "fifty each: two under way, and the one that tells it");
+    for call in slow {
+        call.await.unwrap();
+    }
+    pass(20.0).await;
+    setup.call(streaming(tokens(1))).await.unwrap();
+    assert_eq!(left(), Some(4_950), "they have ended");
+}
+
+// The headers of the last answer said that little is left, and the 429 says nothing.
+#[tokio::test(start_paused = true)]
+async fn a_429_near_the_end_of_what_is_left_is_waited_out_until_the_reset() {
+    let steps = [telling(requests(told(5, 600, 30.0))), Step::fail(throttled()), Step::text("yes")];
+    let setup = Setup::over(limiter(), Scripted::new(steps));
+    setup.pass().await;
+    setup.call(tokens(1)).await.unwrap_err();
+    assert_eq!(setup.handle.dimension(Dimension::Requests).learned, None);
+    assert_eq!(setup.refused().await, seconds(30.0));
 }
 
 #[tokio::test(start_paused = true)]

@@ -98,6 +98,17 @@ async fn what_was_learned_lets_calls_through_evenly() {
     assert!(answered < 100, "nothing is spent, yet not all goes at once: {answered}");
 }
 
+// A call that asked for much and wrote little holds up nobody.
+#[tokio::test(start_paused = true)]
+async fn what_a_call_did_not_use_is_not_held_against_the_pace() {
+    let setup = throttled_after(limiter().max_wait(seconds(0.0)), 600).await;
+    pass(61.0).await;
+    let mut long = tokens(100);
+    long.request_mut().max_tokens = Some(20_000);
+    setup.call(long).await.unwrap();
+    setup.pass().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_learned_limit_above_the_configured_one_changes_nothing() {
     let setup = throttled_after(limiter().requests_per_minute(20), 10).await;

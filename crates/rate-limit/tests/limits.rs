@@ -73,8 +73,11 @@ async fn replicas_share_the_configured_limits() {
 // A provider may refuse it; it is not for us to say that it never fits.
 #[tokio::test(start_paused = true)]
 async fn a_call_larger_than_the_limit_goes_when_all_of_it_is_free() {
-    let setup = Setup::over(limiter().tokens_per_minute(1_000), Scripted::repeating(used(10, 0)));
-    setup.call(tokens(5_000)).await.unwrap();
+    let upstream = Scripted::repeating(used(10, 0).after(seconds(5.0)));
+    let setup = Setup::over(limiter().tokens_per_minute(1_000), upstream);
+    let call = setup.begin(tokens(5_000)).await;
+    assert_eq!(setup.spent(Dimension::Tokens), 1_000, "all of it, and no more");
+    call.await.unwrap();
     let wait = setup.refusal(tokens(5_000)).await;
     pass(wait.as_secs_f64()).await;
     setup.call(tokens(5_000)).await.unwrap();

@@ -50,6 +50,16 @@ fn sixteen_gateways_that_do_not_know_of_each_other_meet_hardly_any_429_at_95_per
     holds_the_goals(16);
 }
 
+#[test]
+fn an_overload_is_no_storm_of_429s() {
+    for refill in REFILLS {
+        let scenario = Scenario { offered: 1.2, ..scenario(4, refill) };
+        let outcome = run(scenario, Client::Limited);
+        assert!(outcome.throttled_share() <= 0.005, "{scenario:?} {outcome:?}");
+        assert!(outcome.utilisation >= 0.95, "{scenario:?} {outcome:?}");
+    }
+}
+
 // The simulation is worth something only if a client that just reacts fares worse in it.
 #[test]
 fn clients_that_only_react_meet_many() {

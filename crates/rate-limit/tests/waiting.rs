@@ -65,6 +65,20 @@ async fn calls_go_in_the_order_in_which_they_came() {
     assert_eq!(*order.lock().unwrap(), [800, 10, 900, 20]);
 }
 
+// A small call would fit, and has to stand behind the large one all the same.
+#[tokio::test(start_paused = true)]
+async fn there_is_no_headroom_while_somebody_waits() {
+    let setup = Setup::new(limiter().tokens_per_minute(10_000).max_wait(seconds(100.0)));
+    for _ in 0..20 {
+        setup.pass().await;
+    }
+    assert!(setup.headroom() > 0.6);
+    let large = setup.begin(tokens(9_000)).await;
+    assert_eq!(setup.headroom(), 0.0);
+    drop(large);
+    assert!(setup.headroom() > 0.6);
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_wait_of_a_call_counts_those_before_it() {
     let setup = Setup::new(limiter().requests_per_minute(2).max_wait(seconds(70.0)));
@@ -95,10 +109,12 @@ async fn the_queue_is_bounded() {
     setup.pass().await;
     let first = setup.begin(tokens(100)).await;
     let _second = setup.begin(tokens(100)).await;
+    let came = Instant::now();
     setup.refused().await;
     drop(first);
     let _third = setup.begin(tokens(100)).await;
     setup.refused().await;
+    assert_eq!(came.elapsed(), seconds(0.0), "at once");
 }
 
 #[tokio::test(start_paused = true)]

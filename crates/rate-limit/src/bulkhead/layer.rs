@@ -14,7 +14,8 @@ use super::service::Bulkhead;
 /// One layer is one bulkhead: everything that it is put around shares its places, so make one for each deployment.
 ///
 /// # Order
-/// Outermost of the layers of a deployment: a call that waits for its rate limit is one of the calls that it has.
+/// Inside the rate limit, so that calls which wait for their turn use up no places; outside the breaker, so that a refusal
+/// of ours is nobody's failure.
 ///
 /// # Cancellation
 /// A dropped call gives its place back, wherever it stands.

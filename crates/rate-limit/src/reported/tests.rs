@@ -202,7 +202,7 @@ fn old_news_of_others_does_not_stop_a_steady_refill_for_ever() {
     let mut story = Story::new(told(3_000, 30.0));
     story.reported.others = 500.0;
     assert!(story.left(9.0) < 0.0);
-    assert!(story.left(60.0) > 900.0);
+    assert!(story.left(60.0) > 400.0);
     assert!(story.wait(6_000, 60.0) < 24.0 * 3_600.0);
 }
 
@@ -217,6 +217,15 @@ fn what_a_call_did_not_use_comes_back_unless_a_report_has_counted_it() {
     assert_eq!(story.most(), 3_900.0, "the report knew");
     story.reported.correct(second.sequence, 1_000, 100);
     assert_eq!(story.most(), 4_800.0);
+}
+
+#[test]
+fn what_a_call_of_the_window_before_did_not_use_is_not_given_to_the_new_one() {
+    let mut story = window(6_000);
+    let old = story.spend(1_000, 39.0);
+    story.spend(2_000, 41.0);
+    story.reported.correct(old.sequence, 1_000, 100);
+    assert_eq!(story.most(), 4_000.0);
 }
 
 #[test]
