@@ -87,9 +87,10 @@ impl RetryPolicy for StandardPolicy {
     }
 }
 
-/// Whether a limit of our own refused the call, and says when it has a place.
+/// Whether a limit of our own refused the call, and says when it has a place. "At once" is no such time: a router says so
+/// when another deployment could be asked again, which is an attempt like any other.
 fn is_in_line(error: &Error) -> bool {
-    error.kind() == ErrorKind::LimitReached && error.retry_after().is_some()
+    error.kind() == ErrorKind::LimitReached && error.retry_after().is_some_and(|wait| !wait.is_zero())
 }
 
 fn by_remedy(error: &Error) -> Action {
@@ -172,6 +173,10 @@ mod tests {
         assert_eq!(action(of(Unavailable).with_retry_after(Duration::from_secs(3))), wait);
         let in_line = Action::StandInLine { fallback: false };
         assert_eq!(action(of(LimitReached).with_retry_after(Duration::from_secs(3))), in_line);
+        assert_eq!(action(of(LimitReached).with_retry_after(Duration::ZERO)), Action::GiveUp);
+        let another =
+            of(LimitReached).with_retry_after(Duration::ZERO).with_next(Next::Same { fallback: false });
+        assert_eq!(action(another), wait);
     }
 
     #[test]

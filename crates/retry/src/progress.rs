@@ -22,8 +22,9 @@ pub(crate) struct Progress<'a> {
     asked: u32,
     waits: u32,
     last_wait: Option<Duration>,
-    /// How long it has waited in all for a limit of our own.
+    /// How long it has waited in all for a limit of our own, and how often.
     in_line: Duration,
+    times_in_line: u32,
     fresh: bool,
     shortened: u32,
     reprompted: bool,
@@ -64,6 +65,7 @@ impl<'a> Progress<'a> {
             waits: 0,
             last_wait: None,
             in_line: Duration::ZERO,
+            times_in_line: 0,
             fresh: false,
             shortened: 0,
             // An answer that is to be gone on with stands last in the conversation: nothing can be said after it.
@@ -166,11 +168,17 @@ impl<'a> Progress<'a> {
         left: Option<Duration>,
         chance: &mut Rng,
     ) -> Result<Duration, Stop> {
+        // Who says "soon" again and again is asked less and less often.
+        let delay = LEAST_WAIT_IN_LINE * 2_u32.saturating_pow(self.times_in_line.min(MOST_DOUBLINGS_IN_LINE));
+        let longest = self.config.max_retry_after.saturating_sub(self.in_line);
+        if delay > longest {
+            return Err(Stop::RetryAfter);
+        }
         let terms = Terms {
-            delay: Duration::ZERO,
+            delay,
             asked,
             spread: self.config.backoff.spread(0, chance).min(MOST_SPREAD_IN_LINE),
-            longest: self.config.max_retry_after.saturating_sub(self.in_line),
+            longest,
             left,
             attempt: self.config.min_attempt,
         };
@@ -178,9 +186,8 @@ impl<'a> Progress<'a> {
             NoWait::TooLong => Stop::RetryAfter,
             NoWait::PastDeadline => Stop::Deadline,
         })?;
-        // A place that is free at once and refused again must not be asked for in a circle.
-        let time = time.max(LEAST_WAIT_IN_LINE);
         self.in_line += time;
+        self.times_in_line += 1;
         Ok(time)
     }
 
@@ -220,6 +227,8 @@ impl<'a> Progress<'a> {
 /// Who waits for a place does not come much later than it is free.
 const MOST_SPREAD_IN_LINE: Duration = Duration::from_millis(100);
 const LEAST_WAIT_IN_LINE: Duration = Duration::from_millis(10);
+/// Up to 640 ms.
+const MOST_DOUBLINGS_IN_LINE: u32 = 6;
 
 /// How often a conversation is shortened: the first figures may be off, the second are not.
 const ROUNDS: u32 = 2;

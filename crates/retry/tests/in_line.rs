@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::{Setup, answers, seconds, whole};
 use mainstay_provider_core::test_kit::Step;
 use mainstay_provider_core::{Error, ErrorKind, Next};
@@ -39,6 +41,26 @@ async fn all_such_waits_of_a_call_together_are_bounded() {
     assert_eq!(result.unwrap_err().kind(), ErrorKind::LimitReached);
     assert!(took <= seconds(30), "{took:?}");
     assert_eq!(setup.calls(), 8, "seven waits of four seconds fit into thirty");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_that_says_soon_for_ever_is_not_asked_in_a_circle() {
+    let soon = Error::new(ErrorKind::LimitReached, "no place").with_retry_after(Duration::from_millis(1));
+    let setup = Setup::standard((0..1_000).map(|_| Step::fail(soon.clone())));
+    let (result, took) = setup.call(whole()).await;
+    assert_eq!(result.unwrap_err().kind(), ErrorKind::LimitReached);
+    assert!(took <= seconds(30), "{took:?}");
+    assert!(setup.calls() < 60, "{} times", setup.calls());
+}
+
+// Another deployment is asked again at once: that is an attempt.
+#[tokio::test(start_paused = true)]
+async fn a_place_that_is_there_at_once_is_somebody_elses_and_costs_a_retry() {
+    let budget = RetryBudget::default();
+    let builder = RetryBuilder::standard().budget(budget.clone());
+    let setup = Setup::new(builder, refusals(9, 0, Some(Next::Same { fallback: false })));
+    assert_eq!(setup.call(whole()).await.0.unwrap_err().kind(), ErrorKind::LimitReached);
+    assert_eq!((setup.calls(), budget.left()), (3, 8));
 }
 
 #[tokio::test(start_paused = true)]
