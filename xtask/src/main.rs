@@ -20,10 +20,12 @@ mod house;
 #[cfg(feature = "lab")]
 mod lab;
 mod metadata;
-#[cfg(not(all(feature = "conformance", feature = "faults", feature = "lab")))]
+#[cfg(not(all(feature = "conformance", feature = "faults", feature = "lab", feature = "sim")))]
 mod relaunch;
 mod release_check;
 mod sdk;
+#[cfg(feature = "sim")]
+mod sim;
 mod steps;
 mod test;
 mod tools;
@@ -58,6 +60,15 @@ mod lab {
     }
 }
 
+#[cfg(not(feature = "sim"))]
+mod sim {
+    pub(crate) use crate::relaunch::Options;
+
+    pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+        crate::relaunch::run("sim", options)
+    }
+}
+
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "The chores of the workspace.")]
 struct Cli {
@@ -83,6 +94,8 @@ enum Command {
     Faults(faults::Options),
     /// The storm experiment and an outage, in figures and plots.
     Lab(lab::Options),
+    /// The whole failure path in simulated worlds, thousands of them, and what must hold in each.
+    Sim(sim::Options),
 }
 
 fn main() -> ExitCode {
@@ -95,6 +108,7 @@ fn main() -> ExitCode {
         Command::Conformance(options) => conformance::run(&options),
         Command::Faults(options) => faults::run(&options),
         Command::Lab(options) => lab::run(&options),
+        Command::Sim(options) => sim::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

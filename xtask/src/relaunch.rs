@@ -15,11 +15,28 @@ pub(crate) struct Options {
 pub(crate) fn run(command: &str, options: &Options) -> Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
-        .args(["run", "--quiet", "--package", "xtask", "--features", command, "--", command])
+        .args(["run", "--quiet", "--package", "xtask", "--features", command])
+        .args(profile(command))
+        .args(["--", command])
         .args(&options.arguments)
         .status()?;
     if !status.success() {
         bail!("{command} ended with {status}");
     }
     Ok(())
+}
+
+/// What computes for long is optimised, in a profile of its own: nothing else is compiled anew for it.
+fn profile(command: &str) -> &'static [&'static str] {
+    match command {
+        "sim" => &[
+            "--config",
+            "profile.optimised.inherits='dev'",
+            "--config",
+            "profile.optimised.opt-level=2",
+            "--profile",
+            "optimised",
+        ],
+        _ => &[],
+    }
 }
