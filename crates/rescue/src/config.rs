@@ -138,7 +138,7 @@ impl ModelRules {
         Self::default()
     }
 
-    /// Other [`Rules::policies`].
+    /// Other [`Rules::policies`](field@Rules::policies).
     #[must_use]
     pub fn policies(mut self, policies: impl IntoIterator<Item = RescuePolicy>) -> Self {
         self.policies = Some(policies.into_iter().collect());
@@ -226,7 +226,7 @@ pub struct RescueBuilder {
 }
 
 impl RescueBuilder {
-    /// Sets [`Rules::policies`]; none when not set.
+    /// Sets [`Rules::policies`](field@Rules::policies); none when not set.
     pub fn policies(mut self, policies: impl IntoIterator<Item = RescuePolicy>) -> Self {
         self.rules.policies = policies.into_iter().collect();
         self
