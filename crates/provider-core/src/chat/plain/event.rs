@@ -14,7 +14,7 @@ pub struct PlainText {
 impl PlainText {
     /// Reads an event; `None` when it is anything but plain text, or is not sound.
     ///
-    /// Whatever is read here is also read by [`ChatChunk`](super::ChatChunk)'s own reader: only members whose form
+    /// Whatever is read here is also read by [`ChatChunk`](crate::ChatChunk)'s own reader: only members whose form
     /// was checked are let through.
     pub fn read(event: &[u8]) -> Option<Self> {
         // One check of the whole event is quicker than one for each text in it.
