@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use mainstay_provider_core::{Availability, ReportAvailability};
+use mainstay_provider_core::{Availability, ErrorKind, ReportAvailability};
 use tokio::time::Instant;
 
 use crate::circuit::Circuit;
@@ -65,6 +65,10 @@ impl BreakerHandle {
 impl ReportAvailability for BreakerHandle {
     fn availability(&self, now: Instant) -> Availability {
         self.0.availability(now)
+    }
+
+    fn account_error(&self) -> Option<ErrorKind> {
+        self.0.change(|machine| (machine.account_error(), None))
     }
 }
 

@@ -132,7 +132,7 @@ enum Phase {
     /// Closes by as many successes as probes were wanted; opens by a failure; parks by an account error.
     HalfOpen { probes: Probes, trips: u32 },
     /// Half-open by time, if there is one.
-    Parked { until: Option<Instant> },
+    Parked { until: Option<Instant>, kind: ErrorKind },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -267,8 +267,8 @@ impl Machine {
         let (at, entry) = match &self.phase {
             Phase::Closed { .. } => (None, Entry::Call),
             Phase::Open { until, .. } => (Some(*until), Entry::Probe),
-            Phase::Parked { until: Some(until) } => (Some(*until), Entry::Probe),
-            Phase::Parked { until: None } => return Gate::Never,
+            Phase::Parked { until: Some(until), .. } => (Some(*until), Entry::Probe),
+            Phase::Parked { until: None, .. } => return Gate::Never,
             Phase::HalfOpen { probes, .. } => match probes.free_from() {
                 None => (None, Entry::Probe),
                 taken => (taken, Entry::PlaceOfAProbe),
@@ -282,7 +282,7 @@ impl Machine {
         match (self.forced, &self.phase) {
             (Some(Forced::Open), _) => State::ForcedOpen,
             (Some(Forced::Closed), _) => State::ForcedClosed,
-            (None, Phase::Parked { until }) if until.is_none_or(|until| until > now) => {
+            (None, Phase::Parked { until, .. }) if until.is_none_or(|until| until > now) => {
                 State::Parked { until: *until }
             }
             (None, Phase::Open { until, .. }) if *until > now => {
@@ -293,6 +293,13 @@ impl Machine {
                 (None, Phase::Closed { .. }) => State::Closed,
                 (None, _) => State::HalfOpen,
             },
+        }
+    }
+
+    pub(crate) fn account_error(&self) -> Option<ErrorKind> {
+        match (self.forced, &self.phase) {
+            (None, Phase::Parked { kind, .. }) => Some(*kind),
+            _ => None,
         }
     }
 
@@ -448,7 +455,7 @@ impl Machine {
                 let recheck = wait.or(self.rules.park_recheck);
                 self.seat.claim();
                 let until = recheck.and_then(|wait| now.checked_add(wait));
-                Some(self.enter(Phase::Parked { until }, To::Parked { kind }))
+                Some(self.enter(Phase::Parked { until, kind }, To::Parked { kind }))
             }
             _ => None,
         }

@@ -30,6 +30,8 @@ pub(crate) async fn run(config: GatewayConfig, client: Client) -> Result<(), Str
     let mut http = http1::Builder::new();
     // Without a timer hyper silently has no header timeout at all.
     http.timer(TokioTimer::new()).header_read_timeout(config.server.header_timeout.duration());
+    // Answers and events are small: one write of all that is ready is quicker than a list of pieces.
+    http.writev(false);
     let graceful = GracefulShutdown::new();
     let serve_one = |stream: TcpStream| {
         // Events are small writes: with Nagle's algorithm each would wait for the client's delayed acknowledgement.

@@ -123,6 +123,26 @@ async fn filtered_content_goes_to_the_content_policy_fallbacks_only() {
     assert_eq!(ask(&client(&with), "main").await.unwrap().head.deployment.as_deref(), Some("sim/echo"));
 }
 
+// S2.1, B6: a rejected key is told as one to every caller, not only to the first, and the provider is left alone.
+#[tokio::test(start_paused = true)]
+async fn a_rejected_key_is_told_to_every_caller() {
+    for (model, kind) in
+        [("sim/error-401", ErrorKind::Authentication), ("sim/error-quota", ErrorKind::QuotaExhausted)]
+    {
+        let client = client("");
+        for asked in [1, 0, 0] {
+            let call = Call::ask(model, "hello");
+            let error = client.chat(call.clone()).await.unwrap_err();
+            assert_eq!((error.kind(), call.context().attempts.len()), (kind, asked), "{model}");
+        }
+        // What was put right is noticed within a minute.
+        tokio::time::sleep(Duration::from_secs(61)).await;
+        let call = Call::ask(model, "hello");
+        client.chat(call.clone()).await.unwrap_err();
+        assert_eq!(call.context().attempts.len(), 1);
+    }
+}
+
 // S1.2: a physical model in a request runs through the same layers.
 #[tokio::test(start_paused = true)]
 async fn a_model_without_a_name_here_is_retried_too() {

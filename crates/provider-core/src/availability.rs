@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use crate::error::ErrorKind;
+
 /// Whether a deployment takes calls just now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -31,10 +33,20 @@ impl Availability {
 pub trait ReportAvailability: Send + Sync {
     /// Whether it takes calls at `now`.
     fn availability(&self, now: Instant) -> Availability;
+
+    /// The error of the account for which it takes no calls (a rejected key, credit used up), if that is why. Asked only
+    /// when nobody takes a call, to tell the caller.
+    fn account_error(&self) -> Option<ErrorKind> {
+        None
+    }
 }
 
 impl<T: ReportAvailability + ?Sized> ReportAvailability for Arc<T> {
     fn availability(&self, now: Instant) -> Availability {
         (**self).availability(now)
+    }
+
+    fn account_error(&self) -> Option<ErrorKind> {
+        (**self).account_error()
     }
 }

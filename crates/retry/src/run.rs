@@ -134,10 +134,15 @@ impl<'a> Course<'a> {
     /// The error that the caller gets.
     fn failed(&mut self, error: Error, stop: Stop, model: &str, context: &Context) -> Error {
         let events = &self.shared.config.events;
-        if stop == Stop::Alert {
-            events.send(|| events::authentication(model, &error));
-        } else if let Some(event) = events::exhausted(model, &error, self.progress.asked(), stop) {
-            events.send(|| event);
+        match stop {
+            // Told once for each provider's word: a refusal since then is no news.
+            Stop::Alert if error.provider().is_none() && error.next().is_some() => {}
+            Stop::Alert => events.send(|| events::authentication(model, &error)),
+            stop => {
+                if let Some(event) = events::exhausted(model, &error, self.progress.asked(), stop) {
+                    events.send(|| event);
+                }
+            }
         }
         let attempts = match error.attempts() {
             // A router lists them when nobody is left to be asked. Here somebody was, and the list is in the ledger.

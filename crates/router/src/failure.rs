@@ -14,6 +14,9 @@ pub(crate) fn nobody(survey: &Survey<'_>, model: &str, attempts: &[Error]) -> Er
     if !members.any(|(place, member)| is_able(survey.left_out(place, member, Wanted::Untried))) {
         return incapable(survey, model).with_next(Next::Nowhere).with_all(attempts);
     }
+    if let Some(error) = account_error(survey, model) {
+        return error.with_next(Next::Nowhere).with_all(attempts);
+    }
     match (survey.wait(0..=usize::MAX), survey.past.last()) {
         (Some(wait), _) => {
             let soon = if wait.is_zero() { "soon".to_owned() } else { format!("in {wait:.1?}") };
@@ -28,6 +31,30 @@ pub(crate) fn nobody(survey: &Survey<'_>, model: &str, attempts: &[Error]) -> Er
         }
     }
     .with_all(attempts)
+}
+
+/// The error for a call that nobody takes because every account is out: the caller hears of the key, not of a pause.
+fn account_error(survey: &Survey<'_>, model: &str) -> Option<Error> {
+    let mut kinds = survey.members(0..=usize::MAX).map(|(_, member)| member.account_error());
+    let first = kinds.next()??;
+    if !kinds.all(|kind| kind.is_some()) {
+        return None;
+    }
+    let message = match first {
+        ErrorKind::QuotaExhausted => format!(
+            "the account of every deployment of {model:?} has no credit left, and none is asked just now; add credit, or \
+             another deployment"
+        ),
+        _ => format!(
+            "the provider rejected the key of every deployment of {model:?}, and none is asked just now; change the key, or \
+             add another deployment"
+        ),
+    };
+    let error = Error::new(first, message);
+    Some(match survey.wait(0..=usize::MAX) {
+        Some(wait) => error.with_retry_after(wait),
+        None => error,
+    })
 }
 
 /// No deployment can do what the call asks for, whatever its state.

@@ -3,7 +3,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use mainstay_provider_core::{Availability, BoxEmbedder, BoxProvider, ReportAvailability, ReportHeadroom};
+use mainstay_provider_core::{
+    Availability, BoxEmbedder, BoxProvider, ErrorKind, ReportAvailability, ReportHeadroom,
+};
 use tokio::time::Instant;
 
 use crate::candidate::Candidate;
@@ -119,6 +121,10 @@ impl Member {
 
     pub(crate) fn availability(&self, now: Instant) -> Availability {
         self.availability.as_ref().map_or(Availability::Ready, |report| report.availability(now))
+    }
+
+    pub(crate) fn account_error(&self) -> Option<ErrorKind> {
+        self.availability.as_ref().and_then(|report| report.account_error())
     }
 
     pub(crate) fn reports_availability(&self) -> bool {

@@ -4,7 +4,9 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use mainstay_provider_core::{Begun, BoxFuture, Call, Error, Event, Next, Remedy, Reply, Severity};
+use mainstay_provider_core::{
+    Begun, BoxFuture, Call, Error, ErrorKind, Event, Next, Remedy, Reply, Severity,
+};
 use tokio::time::Instant;
 
 use crate::failure::with_ledger;
@@ -66,10 +68,14 @@ impl Shared {
         } else {
             // What failed is written down; the call fails only if the other leg does too.
             let written = self.settle(trip, done.sent, result);
+            if written.as_ref().is_err_and(is_refused_by_all) {
+                drop(other);
+                return written;
+            }
             let result = other.answer.await;
             match (written, self.settle(trip, other.sent, result)) {
                 // It is not sent on as it is, whatever the other leg failed of.
-                (Err(error), Err(_)) if is_of_the_request(&error) => {
+                (Err(error), Err(_)) if is_too_long(&error) => {
                     Err(with_ledger(error, &trip.context.attempts))
                 }
                 (_, result) => result,
@@ -134,9 +140,15 @@ async fn within<T>(time: Duration, future: &mut BoxFuture<T>) -> Option<T> {
     .await
 }
 
-/// Whether a failure is of the request, so that nobody else is to be asked the same.
-fn is_of_the_request(error: &Error) -> bool {
-    matches!(error.next(), None | Some(Next::Nowhere))
-        && matches!(error.remedy(), Remedy::Shorten | Remedy::GiveUp)
-        && !is_refusal(error)
+/// Whether the request is one that the other deployment refuses too, or may not be sent: wrong, or for a filter.
+fn is_refused_by_all(error: &Error) -> bool {
+    match error.remedy() {
+        Remedy::GiveUp => !is_refusal(error) && error.kind() != ErrorKind::Configuration,
+        remedy => remedy == Remedy::Rephrase,
+    }
+}
+
+/// Whether the prompt is too long, so that the same is not sent to anybody else.
+fn is_too_long(error: &Error) -> bool {
+    error.remedy() == Remedy::Shorten && matches!(error.next(), None | Some(Next::Nowhere))
 }

@@ -229,14 +229,25 @@ async fn when_both_legs_fail_the_error_lists_both() {
 // The prompt is too long for the one whatever the other failed of: it is not sent there again as it is.
 #[tokio::test(start_paused = true)]
 async fn when_both_legs_fail_what_is_wrong_with_the_request_counts() {
-    for kind in [ErrorKind::ContextLengthExceeded, ErrorKind::InvalidRequest] {
-        let (_, _, [a, _]) = warm(|| Step::fail_with(ErrorKind::MalformedResponse).after(seconds(1)));
+    let too_long = ErrorKind::ContextLengthExceeded;
+    let (_, _, [a, _]) = warm(|| Step::fail_with(ErrorKind::MalformedResponse).after(seconds(1)));
+    let b = Deployment::new("b", Scripted::repeating(Step::fail_with(too_long)));
+    let router = seeded().build_of([prefer_a([a, b], Hedging::new())]);
+    warm_up(&router).await;
+    let error = router.ask(streaming()).await.unwrap_err();
+    assert_eq!((error.kind(), error.next(), error.attempts().len()), (too_long, None, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_one_leg_finds_wrong_or_filters_ends_the_other() {
+    for kind in [ErrorKind::InvalidRequest, ErrorKind::ContentFiltered] {
+        let (upstream, _, [a, _]) = warm(|| Step::text("late").after(seconds(1)));
         let b = Deployment::new("b", Scripted::repeating(Step::fail_with(kind)));
         let router = seeded().build_of([prefer_a([a, b], Hedging::new())]);
         warm_up(&router).await;
         let error = router.ask(streaming()).await.unwrap_err();
-        let nobody = matches!(error.next(), None | Some(Next::Nowhere));
-        assert_eq!((error.kind(), nobody, error.attempts().len()), (kind, true, 2));
+        assert_eq!((error.kind(), error.next()), (kind, Some(Next::Nowhere)));
+        assert_eq!((upstream.counts().cancelled, upstream.counts().in_flight), (1, 0));
     }
 }
 

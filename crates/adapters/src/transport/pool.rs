@@ -77,7 +77,12 @@ impl Pool {
     async fn connect(&self) -> Result<Sender, Error> {
         let origin = self.origin.clone().map_err(unreachable_provider)?;
         let io = self.connector.connect(origin).await?;
-        let (sender, connection) = http1::handshake(io).await.map_err(unreachable_provider)?;
+        let (sender, connection) = http1::Builder::new()
+            // A head and a prompt are small: one write of both together is quicker than a list of pieces.
+            .writev(false)
+            .handshake(io)
+            .await
+            .map_err(unreachable_provider)?;
         // It ends by itself when the server closes, or when the sender and the body that it serves are dropped.
         tokio::spawn(async move {
             let _ = connection.await; // whoever waits for an answer on it gets the error

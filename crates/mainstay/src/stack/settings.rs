@@ -130,7 +130,9 @@ pub(super) fn breaker(policy: &Policy, deployment: &str, events: &Events) -> Res
     if let Some(time) = policy.cooldown_time {
         breaker = breaker.recovery(time.duration());
     }
+    // Keys are changed with the configuration, but credit is topped up: one call a minute looks.
     breaker
+        .park_recheck(Duration::from_secs(60))
         .lease(attempt)
         .build()
         .map_err(|why| invalid(renamed(&why, &[("recovery", "cooldown_time"), ("lease", "timeout")])))
