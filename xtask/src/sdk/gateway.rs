@@ -12,6 +12,11 @@ use tempfile::TempDir;
 const READY_WITHIN: Duration = Duration::from_secs(20);
 const GONE_WITHIN: Duration = Duration::from_secs(10);
 
+/// Each failure reaches its client as it is: nothing is retried here, and no deployment rests for what another client asked
+/// of it.
+const CONFIG: &str = "[providers.sim]\n[models.echo]\ndeployments = [{ model = \"sim/echo\" }]\n\
+                      [router]\nnum_retries = 0\nfailures = 1000000\n";
+
 pub(super) struct Gateway {
     process: Child,
     address: SocketAddr,
@@ -19,13 +24,14 @@ pub(super) struct Gateway {
 }
 
 impl Gateway {
-    /// Starts with the embedded defaults, and waits until it says that it is ready.
+    /// Starts with the simulated provider, and waits until it says that it is ready.
     pub(super) fn start(binary: &Path) -> Result<Self> {
         let address = free_address()?;
         let folder = tempfile::tempdir().context("a folder for the gateway")?;
         let log = File::create(folder.path().join("log"))?;
+        fs::write(folder.path().join("mainstay.toml"), CONFIG)?;
         let process = Command::new(binary)
-            .args(["serve", "--listen", &address.to_string()])
+            .args(["serve", "--config", "mainstay.toml", "--listen", &address.to_string()])
             .current_dir(folder.path())
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
