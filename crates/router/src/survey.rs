@@ -174,7 +174,14 @@ impl<'a> Survey<'a> {
         let told = self.past.told();
         let may_repeat = self.may_repeat();
 
-        let mut seat = self.pick_from(0..=0, at_once, room, chance);
+        // A fallback costs nothing, so nobody of a model that was asked before may take its place (T1).
+        let mut seat = match told {
+            Some(Next::Fallback) => {
+                self.pick_from(self.beyond_the_last()..=usize::MAX, at_once, room, chance)
+            }
+            _ => None,
+        };
+        seat = seat.or_else(|| self.pick_from(0..=0, at_once, room, chance));
         if seat.is_none() && may_repeat && matches!(told, Some(Next::Same { .. })) {
             seat = self.pick_from(0..=usize::MAX, again, room, chance);
         }
@@ -185,6 +192,13 @@ impl<'a> Survey<'a> {
             seat = self.pick_from(0..=usize::MAX, again, room, chance);
         }
         seat
+    }
+
+    /// The place of the model after that of the deployment which failed last.
+    fn beyond_the_last(&self) -> usize {
+        let last = self.past.last().and_then(Error::deployment);
+        let place = self.members(0..=usize::MAX).find(|(_, member)| Some(&*member.name) == last);
+        place.map_or(1, |(place, _)| place + 1)
     }
 
     fn pick_from(

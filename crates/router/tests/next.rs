@@ -232,6 +232,26 @@ async fn a_prompt_that_was_shortened_is_a_call_like_any_other() {
     assert_eq!(ask(&router, &call).await.unwrap(), "b");
 }
 
+// T1: the retry layer pays nothing for a fallback.
+#[tokio::test]
+async fn who_is_told_to_fall_back_is_not_sent_to_the_same_model_once_more() {
+    let a = Scripted::new([
+        Step::fail_with(ErrorKind::ContextLengthExceeded),
+        Step::text("the shorter prompt would fit here too"),
+    ]);
+    let told = Told::ready();
+    let main = [Deployment::new("a", a), told.of(failing("b", FIRST_TOKEN).0.order(2))];
+    let router = router([model("main", main).fallbacks(["backup"]), model("backup", [answering("c").0])]);
+    let call = call();
+    told.down_for(seconds(1));
+    assert_eq!(ask(&router, &call).await, Err((ErrorKind::ContextLengthExceeded, None)));
+    told.set(Availability::Ready);
+    let elsewhere = |error: Error| error.with_deployment("b").with_next(Next::Fallback);
+    let attempts = &call.context().attempts;
+    attempts.end(attempts.begin(), "b", Some(&elsewhere(error(FIRST_TOKEN))));
+    assert_eq!(ask(&router, &call).await.unwrap(), "c");
+}
+
 #[tokio::test]
 async fn a_window_that_nobody_told_is_not_taken_for_larger() {
     let too_long = ErrorKind::ContextLengthExceeded;
