@@ -34,6 +34,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     steps.run("features", || each_feature_alone(&sh, &metadata));
     steps.run("publish dry run", || publish_dry_run(&sh, options.verify_packages));
     steps.run("faults", || faults(&sh, &metadata));
+    steps.run("simulation", || simulation(&sh, &metadata));
     match metadata.shared("fixtures") {
         Some(folder) => steps.run("conformance", || conformance(&sh, &metadata, &folder)),
         None => steps
@@ -92,6 +93,13 @@ fn faults(sh: &Shell, metadata: &Metadata) -> Result<()> {
     tools::build_all(sh)?;
     let (xtask, gateway) = (tools::built(metadata, "xtask")?, tools::built(metadata, "mainstay-gateway")?);
     Ok(cmd!(sh, "{xtask} faults --strict --gateway {gateway}").run()?)
+}
+
+/// A tenth of the seeds that `cargo xtask sim` takes.
+fn simulation(sh: &Shell, metadata: &Metadata) -> Result<()> {
+    tools::build_all(sh)?;
+    let xtask = tools::built(metadata, "xtask")?;
+    Ok(cmd!(sh, "{xtask} sim --seeds 1000").run()?)
 }
 
 /// Recorded exchanges through the adapters, and through the whole gateway.

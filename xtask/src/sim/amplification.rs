@@ -1,27 +1,47 @@
 //! How many attempts are made beyond the first (T1).
 
+use mainstay_retry::RetryBudget;
+
 use super::log::{Asked, CallLog};
+use super::plan::{Plan, RetryPlan};
 
 /// Counts attempts that providers see, and holds them against the budget: at any moment at most `share` of the calls so
 /// far, and the burst.
 ///
-/// Not counted: the first attempt of a call; the first at each further model, which is the operator's fallback; one with a
-/// shorter conversation, which is another request; and the beginning of a rescue where that does not draw on the budget.
-/// Another request, and a rescue, may come to each fallback once more.
+/// Not counted: the first attempt of a call; one at a further model than the last, which is the operator's fallback; one
+/// with a shorter conversation, which is another request; the beginning of a rescue where that does not draw on the budget;
+/// and one after a limit of our own refused the call, since standing in line is free, whoever then has a place.
 pub(super) struct Amplification {
+    budget: RetryBudget,
     share: f64,
     burst: u32,
     /// Whether rescues draw on the budget.
     rescues_draw: bool,
     calls: u64,
     extra: u64,
+    after_refusal: u64,
     /// The call whose rescue has just begun, and not asked anybody yet.
     rescued: Vec<usize>,
 }
 
 impl Amplification {
-    pub(super) fn new(share: f64, burst: u32, rescues_draw: bool) -> Self {
-        Self { share, burst, rescues_draw, calls: 0, extra: 0, rescued: Vec::new() }
+    pub(super) fn new(budget: RetryBudget, plan: &Plan) -> Self {
+        let RetryPlan { share, burst, .. } = plan.retry;
+        Self {
+            budget,
+            share,
+            burst,
+            rescues_draw: plan.rescue.draws,
+            calls: 0,
+            extra: 0,
+            after_refusal: 0,
+            rescued: Vec::new(),
+        }
+    }
+
+    /// What is left of the budget.
+    pub(super) fn left(&self) -> u32 {
+        self.budget.left()
     }
 
     pub(super) fn call(&mut self) {
@@ -41,18 +61,18 @@ impl Amplification {
         if let Some(at) = begins_rescue {
             self.rescued.swap_remove(at);
         }
-        let furthest = log.furthest;
-        log.furthest = furthest.max(asked.place);
+        let before = std::mem::replace(&mut log.place, asked.place);
+        let was_refused = std::mem::take(&mut log.is_refused);
         let Some(last) = log.attempts.last() else { return Ok(()) };
         let without_prefill = |messages: usize, is_prefill: bool| messages - usize::from(is_prefill);
         let is_shorter = without_prefill(asked.messages, asked.is_prefill)
             < without_prefill(last.messages, last.is_prefill);
-        if is_shorter || last.leg < log.legs {
-            // From there on it may come to each fallback once more.
-            log.furthest = asked.place;
+        let is_fallback = asked.place > before && last.leg == log.legs;
+        if is_fallback || is_shorter || begins_rescue.is_some() {
+            return Ok(());
         }
-        let is_further = asked.place > furthest && last.leg == log.legs;
-        if is_further || is_shorter || begins_rescue.is_some() {
+        if was_refused {
+            self.after_refusal += 1;
             return Ok(());
         }
         self.extra += 1;
@@ -66,7 +86,15 @@ impl Amplification {
         Ok(())
     }
 
-    pub(super) fn figures(&self) -> (u64, u64) {
-        (self.calls, self.extra)
+    pub(super) fn extra(&self) -> u64 {
+        self.extra
+    }
+
+    pub(super) fn figures(&self) -> [(&'static str, u64); 3] {
+        [
+            ("calls", self.calls),
+            ("attempts beyond the first", self.extra),
+            ("attempts beyond the first, after a refusal of ours", self.after_refusal),
+        ]
     }
 }

@@ -109,6 +109,10 @@ impl World {
                 self.stack.is_some_unavailable() || self.stack.refused() > log.refused_before
             }
             ErrorKind::LimitReached => self.stack.limited() > log.limited_before,
+            // Told again while the account is out of use.
+            ErrorKind::Authentication | ErrorKind::PermissionDenied | ErrorKind::QuotaExhausted => {
+                log.explained.contains(&error.kind()) || self.stack.is_some_parked()
+            }
             kind => log.explained.contains(&kind) || by_world(kind),
         };
         if !explained {

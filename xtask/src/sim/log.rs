@@ -85,8 +85,10 @@ impl Invariant {
 pub(super) struct CallLog {
     pub(super) began: Option<Instant>,
     pub(super) attempts: Vec<AttemptLog>,
-    /// The place of the furthest model that it came to.
-    pub(super) furthest: usize,
+    /// The place of the model that was asked last.
+    pub(super) place: usize,
+    /// Whether a limit of ours refused it since it last came to a provider.
+    pub(super) is_refused: bool,
     /// The kinds of errors that its attempts explain.
     pub(super) explained: Vec<ErrorKind>,
     /// Whether a provider panicked in it.
@@ -225,6 +227,11 @@ impl Log {
         }
     }
 
+    /// A rate limit or a bulkhead refused it.
+    pub(super) fn refused(&self, call: usize) {
+        self.lock().calls[call].is_refused = true;
+    }
+
     pub(super) fn replied(&self, call: usize) {
         self.lock().calls[call].replied = true;
     }
@@ -256,13 +263,20 @@ impl Log {
         let inner = &mut *inner;
         let Asked { call, deployment, messages, is_prefill, .. } = *asked;
         *inner.seen.entry(fault.name()).or_default() += 1;
-        let mode = if is_prefill { ", to go on" } else { "" };
+        let before = inner.amplification.extra();
+        let bounded = inner.amplification.attempt(asked, &mut inner.calls[call]);
+        let (extra, left) = (inner.amplification.extra(), inner.amplification.left());
         inner.tell(format_args!(
-            "call {call}: attempt at {deployment}, {messages} messages{mode}: {}",
-            fault.name()
+            "call {call}: attempt at {deployment}, {messages} messages{}: {}{}",
+            if is_prefill { ", to go on" } else { "" },
+            fault.name(),
+            if extra > before {
+                format!(" (beyond the first: {extra}; left: {left})")
+            } else {
+                String::new()
+            },
         ));
-        let log = &mut inner.calls[call];
-        if let Err(what) = inner.amplification.attempt(asked, log) {
+        if let Err(what) = bounded {
             inner.violate(Invariant::Amplification, what);
         }
         let leg = inner.calls[call].legs;
@@ -334,10 +348,8 @@ impl Log {
         let inner = self.lock();
         let mut seen = inner.seen.clone();
         let attempts: usize = inner.calls.iter().map(|call| call.attempts.len()).sum();
-        let (calls, extra) = inner.amplification.figures();
-        seen.insert("calls", calls);
+        seen.extend(inner.amplification.figures());
         seen.insert("attempts", attempts as u64);
-        seen.insert("extra attempts", extra);
         seen.insert("simulated seconds", inner.began.elapsed().as_secs());
         Report { hash: inner.hash, violations: inner.violations.clone(), seen }
     }

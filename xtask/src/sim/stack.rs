@@ -5,9 +5,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use anyhow::Result;
-use mainstay_breaker::{BreakerHandle, BreakerLayer, BreakerPool, FailureRate, Slow};
+use mainstay_breaker::{BreakerHandle, BreakerLayer, BreakerPool, FailureRate, Slow, State};
 use mainstay_provider_core::{
-    Availability, BoxProvider, Call, Error, Provider as _, Reply, ReportAvailability as _,
+    Availability, BoxProvider, Call, Error, ErrorKind, Provider as _, Reply, ReportAvailability as _,
 };
 use mainstay_rate_limit::{BulkheadHandle, BulkheadLayer, RateLimitHandle, RateLimitLayer};
 use mainstay_rescue::RescueLayer;
@@ -40,14 +40,18 @@ pub(super) struct Post {
 }
 
 impl Stack {
-    pub(super) fn new(plan: &Arc<Plan>, log: &Log, sabotage: Option<Sabotage>) -> Result<Self> {
+    pub(super) fn new(
+        plan: &Arc<Plan>,
+        log: &Log,
+        budget: RetryBudget,
+        sabotage: Option<Sabotage>,
+    ) -> Result<Self> {
         let mut seeds = Chance::of(plan.seed, "layers");
         let pool = BreakerPool::new(0.5);
         let mut posts = Vec::new();
         for number in 0..plan.deployments.len() {
             posts.push(post(plan, number, log, &pool, sabotage, &mut seeds)?);
         }
-        let budget = RetryBudget::new(plan.retry.share, plan.retry.burst)?;
         let router = router(plan, log, &posts, &budget, seeds.seed())?;
         let provider = Sabotage::put(sabotage, Place::Router, router.clone().boxed());
         let provider = retry(plan, log, &budget, seeds.seed())?.layer(provider).boxed();
@@ -66,6 +70,11 @@ impl Stack {
     /// What breakers have refused so far.
     pub(super) fn refused(&self) -> u64 {
         self.posts.iter().map(|post| post.breaker.stats().refused).sum()
+    }
+
+    /// Whether some account is out of use.
+    pub(super) fn is_some_parked(&self) -> bool {
+        self.posts.iter().any(|post| matches!(post.breaker.state(), State::Parked { .. }))
     }
 
     /// Whether some breaker does not take every call just now.
@@ -113,6 +122,7 @@ fn post(
         bulkhead = Some(layer.handle());
         provider = layer.layer(provider).boxed();
     }
+    let provider = Refusals { inner: provider, log: log.clone() }.boxed();
     let provider = Sabotage::put(sabotage, Place::Deployment, provider);
     Ok(Post { provider, breaker: handle, limiter, bulkhead })
 }
@@ -257,5 +267,36 @@ impl Service<Call> for Tap {
             self.log.leg_begins(id);
         }
         self.inner.call(call)
+    }
+}
+
+/// Around a deployment: tells when one of its limits refused a call.
+#[derive(Clone)]
+struct Refusals {
+    inner: BoxProvider,
+    log: Log,
+}
+
+impl Service<Call> for Refusals {
+    type Response = Reply;
+    type Error = Error;
+    type Future = <BoxProvider as Service<Call>>::Future;
+
+    fn poll_ready(&mut self, task: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.inner.poll_ready(task)
+    }
+
+    fn call(&mut self, call: Call) -> Self::Future {
+        let (id, log) = (call.context().id.parse(), self.log.clone());
+        let answer = self.inner.call(call);
+        Box::pin(async move {
+            let answer = answer.await;
+            if let (Err(error), Ok(id)) = (&answer, id)
+                && error.kind() == ErrorKind::LimitReached
+            {
+                log.refused(id);
+            }
+            answer
+        })
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use mainstay_breaker::State;
 use mainstay_provider_core::{Call, Message, Provider as _};
+use mainstay_retry::RetryBudget;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
@@ -32,9 +33,10 @@ pub(super) fn live(seed: u64, mode: Mode, prints: bool, sabotage: Option<Sabotag
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
     runtime.block_on(async {
-        let retry = &plan.retry;
-        let log = Log::new(Amplification::new(retry.share, retry.burst, plan.rescue.draws), prints);
-        let stack = Stack::new(&plan, &log, sabotage).context("the layers do not take what the seed drew")?;
+        let budget = RetryBudget::new(plan.retry.share, plan.retry.burst)?;
+        let log = Log::new(Amplification::new(budget.clone(), &plan), prints);
+        let stack =
+            Stack::new(&plan, &log, budget, sabotage).context("the layers do not take what the seed drew")?;
         let world = Arc::new(World { plan, log, stack, began: Instant::now() });
         world.clone().pass().await;
         Ok(world.log.finish())
