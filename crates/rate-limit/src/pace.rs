@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::ledger::WINDOW;
+
 /// How far ahead of its rate a pace lets calls go: bursts of this long do not wait.
 const AHEAD: f64 = 3.0;
 
@@ -26,6 +28,11 @@ impl Pace {
         self.early = self.early_at(now);
         self.at = now;
         self.per_second = per_second.filter(|rate| *rate > 0.0);
+        if let Some(rate) = self.per_second {
+            // What went through at a faster rate is paid off within the time that limits are counted in, and no later:
+            // else a crowd would keep a deployment closed for as long as its calls take one by one.
+            self.early = self.early.min(rate * (WINDOW.as_secs_f64() + AHEAD));
+        }
     }
 
     /// No burst goes ahead just now: a 429 said that one has.
@@ -99,6 +106,17 @@ mod tests {
         assert_eq!(pace.wait(0, now), Duration::ZERO);
         pace.take(1, now);
         assert_eq!(pace.wait(0, now), Duration::from_millis(500));
+    }
+
+    #[test]
+    fn a_crowd_is_not_held_against_those_who_come_later_for_longer_than_a_window() {
+        let now = Instant::now();
+        let mut pace = Pace::new(now);
+        pace.set(Some(100.0), now);
+        pace.take(1_000, now);
+        pace.set(Some(0.5), now);
+        assert_eq!(pace.wait(0, now), WINDOW);
+        assert_eq!(pace.wait(0, now + WINDOW), Duration::ZERO);
     }
 
     #[test]
