@@ -34,7 +34,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     steps.run("features", || each_feature_alone(&sh, &metadata));
     steps.run("publish dry run", || publish_dry_run(&sh, options.verify_packages));
     steps.run("faults", || faults(&sh, &metadata));
-    steps.run("simulation", || simulation(&sh, &metadata));
+    steps.run("simulation", || simulation(&sh));
     match metadata.shared("fixtures") {
         Some(folder) => steps.run("conformance", || conformance(&sh, &metadata, &folder)),
         None => steps
@@ -96,10 +96,9 @@ fn faults(sh: &Shell, metadata: &Metadata) -> Result<()> {
 }
 
 /// A tenth of the seeds that `cargo xtask sim` takes.
-fn simulation(sh: &Shell, metadata: &Metadata) -> Result<()> {
-    tools::build_all(sh)?;
-    let xtask = tools::built(metadata, "xtask")?;
-    Ok(cmd!(sh, "{xtask} sim --seeds 1000").run()?)
+fn simulation(sh: &Shell) -> Result<()> {
+    let optimised = tools::OPTIMISED;
+    Ok(cmd!(sh, "cargo run --quiet --package xtask --features sim {optimised...} -- sim --seeds 1000").run()?)
 }
 
 /// Recorded exchanges through the adapters, and through the whole gateway.

@@ -1,5 +1,6 @@
 //! Commands that xtask was built without: what they are linked with is compiled when they are first used.
 
+use crate::tools::OPTIMISED;
 use anyhow::{Result, bail};
 use std::process::Command;
 
@@ -26,17 +27,6 @@ pub(crate) fn run(command: &str, options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// What computes for long is optimised, in a profile of its own: nothing else is compiled anew for it.
 fn profile(command: &str) -> &'static [&'static str] {
-    match command {
-        "sim" => &[
-            "--config",
-            "profile.optimised.inherits='dev'",
-            "--config",
-            "profile.optimised.opt-level=2",
-            "--profile",
-            "optimised",
-        ],
-        _ => &[],
-    }
+    if command == "sim" { &OPTIMISED } else { &[] }
 }

@@ -67,6 +67,16 @@ impl Tool {
     }
 }
 
+/// What computes for long is optimised, in a profile of its own, so that nothing else is compiled anew for it.
+pub(crate) const OPTIMISED: [&str; 6] = [
+    "--config",
+    "profile.optimised.inherits='dev'",
+    "--config",
+    "profile.optimised.opt-level=2",
+    "--profile",
+    "optimised",
+];
+
 /// Builds the binaries exactly as the tests are built, with every feature, so that nothing is compiled twice.
 pub(crate) fn build_all(sh: &Shell) -> Result<()> {
     Ok(cmd!(sh, "cargo build --quiet --workspace --all-features --bins --tests").run()?)

@@ -228,8 +228,10 @@ impl Log {
     }
 
     /// A rate limit or a bulkhead refused it.
-    pub(super) fn refused(&self, call: usize) {
-        self.lock().calls[call].is_refused = true;
+    pub(super) fn refused(&self, call: usize, error: &Error) {
+        let mut inner = self.lock();
+        inner.calls[call].is_refused = true;
+        inner.tell(format_args!("call {call}: {error}"));
     }
 
     pub(super) fn replied(&self, call: usize) {

@@ -294,7 +294,7 @@ impl Service<Call> for Refusals {
             if let (Err(error), Ok(id)) = (&answer, id)
                 && error.kind() == ErrorKind::LimitReached
             {
-                log.refused(id);
+                log.refused(id, error);
             }
             answer
         })
