@@ -98,7 +98,8 @@ fn faults(sh: &Shell, metadata: &Metadata) -> Result<()> {
 /// A tenth of the seeds that `cargo xtask sim` takes.
 fn simulation(sh: &Shell) -> Result<()> {
     let optimised = tools::OPTIMISED;
-    Ok(cmd!(sh, "cargo run --quiet --package xtask --features sim {optimised...} -- sim --seeds 1000").run()?)
+    Ok(cmd!(sh, "cargo run --quiet --package xtask --features sim {optimised...} -- sim --seeds 1000")
+        .run()?)
 }
 
 /// Recorded exchanges through the adapters, and through the whole gateway.
