@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::chat::{Assembler, ChatChunk, ChatResponse, FinishReason};
@@ -35,6 +36,8 @@ pub struct End {
     /// What broke after every choice had its finish reason (a reset before `[DONE]`): the answer is complete, the
     /// caller never sees this.
     pub late_error: Option<Error>,
+    /// The text of a whole answer, if it is as the provider wrote it and the hook asked for the answer.
+    pub(crate) raw: Option<Bytes>,
 }
 
 /// How an answer ended.
@@ -73,6 +76,7 @@ impl End {
             answer: (keep >= Keep::Answer).then(|| ChatResponse::clone(answer)),
             chunks: None,
             late_error: None,
+            raw: answer.raw().filter(|_| keep >= Keep::Answer).cloned(),
         }
     }
 
@@ -202,6 +206,7 @@ impl Watch {
             answer,
             chunks,
             late_error,
+            raw: None,
         };
         let mut result = Ok(());
         for Hook(hook) in std::mem::take(&mut self.hooks) {

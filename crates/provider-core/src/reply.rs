@@ -222,6 +222,15 @@ impl Reply {
         Ok(Self { head: Box::new(head), body: Body::Stream(Box::new(Chunks::new(before, chunks, name))) })
     }
 
+    /// A stream of events that are all there: it cannot break off, whatever its finish reasons.
+    pub(crate) fn replayed(mut head: ReplyHead, events: impl Stream<Item = ChunkResult> + Send + 'static) -> Self {
+        head.note_first_token();
+        let name = Named { provider: head.provider.clone(), model: head.model.clone() };
+        let mut chunks = Chunks::new(Vec::new(), Box::pin(events), name);
+        chunks.replayed = true;
+        Self { head: Box::new(head), body: Body::Stream(Box::new(chunks)) }
+    }
+
     /// Whether the body is a stream.
     pub fn is_stream(&self) -> bool {
         matches!(self.body, Body::Stream(_))

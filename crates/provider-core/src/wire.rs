@@ -64,6 +64,12 @@ impl<T: OnWire> Wire<T> {
         Self { value: OnceLock::from(Box::new(value)), raw: Some(raw), plain: None }
     }
 
+    /// A value that waits to be read from `raw`, which is known to be its JSON form; and what is known of it, if it is
+    /// plain.
+    pub(crate) fn unread(raw: Bytes, plain: Option<T::Plain>) -> Self {
+        Self { value: OnceLock::new(), raw: Some(raw), plain }
+    }
+
     /// The bytes the value was read from, if it was not changed since.
     pub fn raw(&self) -> Option<&Bytes> {
         self.raw.as_ref()
@@ -86,7 +92,7 @@ impl<T: OnWire> Wire<T> {
 
     fn read(&self) -> &T {
         self.value.get_or_init(|| {
-            // Only bytes that were checked to be plain wait to be read, and nothing is plain that cannot be.
+            // Only bytes that are known to be such a value wait to be read.
             let read = self.raw.as_ref().and_then(|raw| serde_json::from_slice(raw).ok());
             Box::new(read.unwrap_or_else(T::empty))
         })
