@@ -223,7 +223,10 @@ impl Reply {
     }
 
     /// A stream of events that are all there: it cannot break off, whatever its finish reasons.
-    pub(crate) fn replayed(mut head: ReplyHead, events: impl Stream<Item = ChunkResult> + Send + 'static) -> Self {
+    pub(crate) fn replayed(
+        mut head: ReplyHead,
+        events: impl Stream<Item = ChunkResult> + Send + 'static,
+    ) -> Self {
         head.note_first_token();
         let name = Named { provider: head.provider.clone(), model: head.model.clone() };
         let mut chunks = Chunks::new(Vec::new(), Box::pin(events), name);

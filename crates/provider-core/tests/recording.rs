@@ -75,7 +75,7 @@ async fn a_stream_comes_back_with_the_chunks_that_it_had() {
 #[tokio::test]
 async fn a_whole_answer_comes_back_byte_for_byte_and_as_a_stream() {
     let text = br#"{"id":"c","object":"chat.completion","created":1,"model":"m",  "choices":[{"index":0,"message":{"role":"assistant","content":"Yes."},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3}}"#;
-    let wire: Wire<ChatResponse> = Wire::plain(Bytes::from_static(text)).unwrap();
+    let wire = Wire::<ChatResponse>::plain(Bytes::from_static(text)).unwrap();
     let (end, _) = read(Reply::whole(ReplyHead::new("sim", "m"), wire), Keep::Answer).await;
     let recording = Recording::of(&end).unwrap().by(&ReplyHead::new("sim", "m"));
     assert_eq!(recording.whole().to_json(), &text[..]);
@@ -250,7 +250,7 @@ proptest! {
             .map(|chunk| {
                 whole.push(&serde_json::from_value(chunk.clone()).unwrap());
                 let raw = Bytes::from(chunk.to_string());
-                Wire::plain(raw.clone())
+                Wire::<ChatChunk>::plain(raw.clone())
                     .unwrap_or_else(|| Wire::with_raw(serde_json::from_value(chunk.clone()).unwrap(), raw))
             })
             .collect();
