@@ -404,6 +404,13 @@ enum Events {
 }
 
 impl Events {
+    fn len(&self) -> usize {
+        match self {
+            Self::Recorded(recorded) => recorded.streamed.as_ref().map_or(0, |streamed| streamed.chunks.len()),
+            Self::Made(chunks) => chunks.len(),
+        }
+    }
+
     fn get(&self, number: usize) -> Option<Wire<ChatChunk>> {
         match self {
             Self::Recorded(recorded) => recorded.streamed.as_ref()?.chunk(number),
@@ -424,6 +431,7 @@ impl Stream for Playing {
         this.at += 1;
         if let Pace::Every(gap) = this.pace
             && !gap.is_zero()
+            && this.at < this.events.len()
         {
             let due = Instant::now() + gap;
             match &mut this.next {

@@ -1,0 +1,137 @@
+//! What an answer is found by.
+
+use std::fmt;
+use std::sync::Arc;
+
+use mainstay_provider_core::{Call, ChatRequest, Digest, DigestWriter, Namespace};
+
+use crate::config::Sharing;
+
+/// What an answer is found by: whose it is, and 256 bits of everything that was asked.
+///
+/// There is no key without a scope, and the digest covers the scope too: two tenants' keys are different even if somebody
+/// compared the digests alone.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Key {
+    scope: Scope,
+    digest: Digest,
+}
+
+/// Whose an entry is. A tenant's name and the name of a shared scope never mean the same.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Scope {
+    /// A tenant's own. The empty namespace is that of the calls without a tenant, and a tenant like any other.
+    Namespace(Namespace),
+    /// Of all tenants whose cache shares across this name ([`Sharing::Across`]).
+    Shared(Arc<str>),
+}
+
+impl Scope {
+    pub(crate) fn of(namespace: &Namespace, sharing: &Sharing) -> Self {
+        match sharing {
+            Sharing::PerNamespace => Self::Namespace(namespace.clone()),
+            Sharing::Across(name) => Self::Shared(name.clone()),
+        }
+    }
+
+    /// The name of the tenant or of the shared scope.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Namespace(namespace) => namespace.as_str(),
+            Self::Shared(name) => name,
+        }
+    }
+
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Namespace(_) => "namespace",
+            Self::Shared(_) => "shared",
+        }
+    }
+
+    /// 256 bits of it, for stores whose keys are texts.
+    pub fn digest(&self) -> Digest {
+        let mut writer = DigestWriter::new("mainstay exact scope 1");
+        writer.text(self.kind(), self.name());
+        writer.finish()
+    }
+}
+
+impl Key {
+    /// The key of a call: the only way to make one, for writing and for reading.
+    ///
+    /// It covers the scope, the model and all of the request, members that the contract does not know included; the order of
+    /// members never matters. Only whether and how the answer is streamed is left out, since a stream and a whole answer
+    /// are one entry.
+    pub fn of(call: &Call, sharing: &Sharing) -> Self {
+        let scope = Scope::of(&call.context().namespace, sharing);
+        let mut writer = DigestWriter::new("mainstay exact 1");
+        writer.text(scope.kind(), scope.name()).text("model", call.model());
+        write(&mut writer, call.request());
+        Self { scope, digest: writer.finish() }
+    }
+
+    /// Whose it is.
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// Everything that was asked, and whose it is.
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({}:{:?} {})", self.scope.kind(), self.scope.name(), self.digest)
+    }
+}
+
+/// Every field of the request stands here: a new one does not compile until somebody has said whether it can change the
+/// answer. What is absent is not written; each field has its name before it, so nothing else can look the same.
+fn write(writer: &mut DigestWriter, request: &ChatRequest) {
+    let ChatRequest {
+        model: _, // the call's model stands for it: a router may have put another in its place
+        messages,
+        temperature,
+        top_p,
+        max_tokens,
+        max_completion_tokens,
+        n,
+        stop,
+        stream: _,
+        stream_options,
+        seed,
+        presence_penalty,
+        frequency_penalty,
+        logprobs,
+        top_logprobs,
+        tools,
+        tool_choice,
+        parallel_tool_calls,
+        response_format,
+        reasoning_effort,
+        user,
+        extra,
+    } = request;
+    writer.json("messages", messages);
+    macro_rules! write_if_there {
+        ($($field:ident)*) => { $( if let Some(value) = $field { writer.json(stringify!($field), value); } )* };
+    }
+    write_if_there! {
+        temperature top_p max_tokens max_completion_tokens n stop seed presence_penalty frequency_penalty logprobs
+        top_logprobs tool_choice parallel_tool_calls response_format reasoning_effort user
+    }
+    if !tools.is_empty() {
+        writer.json("tools", tools);
+    }
+    // `include_usage` says what the stream tells of the answer; anything else there may be about the answer.
+    for (name, value) in stream_options.iter().flat_map(|options| options.extra.iter()) {
+        writer.text("stream option", name).json("value", value);
+    }
+    for (name, value) in extra.iter() {
+        writer.text("member", name).json("value", value);
+    }
+}

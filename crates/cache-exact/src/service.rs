@@ -1,0 +1,242 @@
+//! The service: answers from the cache, or asks once for all who ask the same.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+
+use mainstay_provider_core::{BoxFuture, CacheStatus, Call, Error, ErrorKind, Reply, ReplyHead};
+use tokio::time::{Instant, timeout_at};
+use tower_service::Service;
+
+use crate::cache::{Asked, ExactCache, Plan};
+use crate::flight::{Answered, Begun, Following, Member, Tape, Wanted, timed_out};
+use crate::memory::Kept;
+use crate::plan::not_in_the_cache;
+
+/// A provider with a cache around it.
+///
+/// It is always ready: a hit needs nothing of the provider inside, which is waited for when it is asked.
+///
+/// # Errors
+/// Those of the provider; and [`ErrorKind::Unavailable`] with code `not_in_cache` for a call that wants a cached answer only
+/// when there is none. The cache itself never makes a call fail.
+///
+/// # Cancellation
+/// Dropping the future or the reply cancels the upstream call, unless others share it: it lives for as long as anybody waits
+/// for it, whoever began it.
+#[derive(Debug, Clone)]
+pub struct ExactCached<S> {
+    inner: S,
+    cache: ExactCache,
+}
+
+impl<S> ExactCached<S> {
+    pub(crate) fn new(inner: S, cache: ExactCache) -> Self {
+        Self { inner, cache }
+    }
+}
+
+impl<S> Service<Call> for ExactCached<S>
+where
+    S: Service<Call, Response = Reply, Error = Error, Future: Send + 'static> + Clone + Send + Sync + 'static,
+{
+    type Response = Reply;
+    type Error = Error;
+    type Future = ExactFuture;
+
+    fn poll_ready(&mut self, _: &mut TaskContext<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, call: Call) -> ExactFuture {
+        match self.cache.plan(&call) {
+            Plan::Answer(answer) => ExactFuture(State::Ready(Some(answer))),
+            Plan::Leave => ExactFuture(State::Asking(Box::pin(ask_inner(self.inner.clone(), call)))),
+            Plan::Ask(asked) => {
+                let asking = Asking { cache: self.cache.clone(), inner: self.inner.clone(), call, asked };
+                ExactFuture(State::Asking(Box::pin(asking.run())))
+            }
+        }
+    }
+}
+
+/// The answer of [`ExactCached`]. One from memory is there at once, without a box.
+#[must_use = "nothing is asked until the future is polled"]
+pub struct ExactFuture(State);
+
+enum State {
+    Ready(Option<Result<Reply, Error>>),
+    Asking(BoxFuture<Result<Reply, Error>>),
+}
+
+impl Future for ExactFuture {
+    type Output = Result<Reply, Error>;
+
+    fn poll(self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        match &mut self.get_mut().0 {
+            State::Ready(answer) => Poll::Ready(answer.take().expect("a future is not polled after its end")),
+            State::Asking(asking) => asking.as_mut().poll(task),
+        }
+    }
+}
+
+impl std::fmt::Debug for ExactFuture {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let state = if matches!(self.0, State::Ready(_)) { "answered" } else { "asking" };
+        f.debug_tuple("ExactFuture").field(&state).finish()
+    }
+}
+
+/// The handle that becomes ready is the one that is called.
+async fn ask_inner<S>(mut inner: S, call: Call) -> Result<Reply, Error>
+where
+    S: Service<Call, Response = Reply, Error = Error>,
+{
+    std::future::poll_fn(|task| inner.poll_ready(task)).await?;
+    inner.call(call).await
+}
+
+/// A call that memory cannot answer.
+struct Asking<S> {
+    cache: ExactCache,
+    inner: S,
+    call: Call,
+    asked: Asked,
+}
+
+impl<S> Asking<S>
+where
+    S: Service<Call, Response = Reply, Error = Error, Future: Send + 'static> + Clone + Send + Sync + 'static,
+{
+    async fn run(self) -> Result<Reply, Error> {
+        if self.asked.wants.only {
+            return self.answer_from_cache_only().await;
+        }
+        let mut joins = 2;
+        loop {
+            let member = self.member(joins > 0);
+            joins -= i32::from(!member.leads());
+            let begun = match self.deadline().filter(|_| !member.leads()) {
+                None => member.begun().await,
+                Some(deadline) => {
+                    timeout_at(deadline, member.begun()).await.unwrap_or_else(|_| Begun::Failed(timed_out()))
+                }
+            };
+            if let Some(result) = self.reply(member, begun, joins > 0).await {
+                return result;
+            }
+        }
+    }
+
+    async fn answer_from_cache_only(&self) -> Result<Reply, Error> {
+        let kept = self.cache.look_again(&self.asked).await;
+        kept.and_then(|kept| self.hit(&kept)).ok_or_else(|| {
+            self.cache.missed();
+            not_in_the_cache()
+        })
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.call.context().deadline
+    }
+
+    /// Joins those who ask the same, or begins; alone if the call wants no answer of another, or if its own is not to be kept
+    /// or shared.
+    fn member(&self, may_join: bool) -> Member {
+        let Asked { key, wants } = &self.asked;
+        let flights = self.cache.flights();
+        let max_bytes = self.cache.max_entry_bytes();
+        let wanted =
+            Wanted { digest: *key.digest(), as_stream: self.call.is_stream(), deadline: self.deadline() };
+        let may_join = may_join && wants.look && self.cache.config().single_flight;
+        if may_join && wants.store {
+            return flights.join_or_lead(wanted, |tape| Box::pin(self.upstream(tape)), max_bytes);
+        }
+        let joined = if may_join { flights.join(wanted) } else { None };
+        joined.unwrap_or_else(|| Member::alone(wanted, |tape| Box::pin(self.upstream(tape)), max_bytes))
+    }
+
+    /// The upstream call of this and of all who join it.
+    fn upstream(&self, tape: Arc<Tape>) -> impl Future<Output = Result<Answered, Error>> + Send + use<S> {
+        let (cache, inner, call, asked) =
+            (self.cache.clone(), self.inner.clone(), self.call.clone(), self.asked.clone());
+        async move {
+            if let Some(kept) = cache.look_again(&asked).await {
+                return Ok(Answered::Kept(kept));
+            }
+            let reply = ask_inner(inner, call.clone()).await?;
+            Ok(Answered::Reply(cache.keep_at_end(reply, &call, &asked, &tape)))
+        }
+    }
+
+    /// What a flight's beginning means for this call; `None` when it has to ask again.
+    async fn reply(&self, member: Member, begun: Begun, may_join: bool) -> Option<Result<Reply, Error>> {
+        let leads = member.leads();
+        match begun {
+            Begun::Kept(kept) => self.hit(&kept).map(Ok),
+            Begun::Failed(error) if leads || !self.asks_again(&error, may_join) => {
+                if leads {
+                    self.cache.missed();
+                }
+                Some(Err(error))
+            }
+            Begun::Failed(_) => None,
+            Begun::Whole(head, answer) => Some(Ok(Reply::whole(self.head(*head, leads), *answer))),
+            Begun::Streaming(head) => {
+                let head = self.head(*head, leads);
+                let reply = Reply::stream(head, Following::new(member, self.deadline())).await;
+                match reply {
+                    // Others asked for a stream, this one for the whole.
+                    Ok(reply) if !leads && !self.call.is_stream() => Some(whole(reply).await),
+                    result => Some(result),
+                }
+            }
+        }
+    }
+
+    fn hit(&self, kept: &Kept) -> Option<Reply> {
+        let status = self.asked.wants.takes(kept)?;
+        Some(self.cache.answer(kept, status, self.call.is_stream()))
+    }
+
+    /// Whether a call whose flight failed asks for itself. The failure of another's call is not this one's, unless it says
+    /// something of the request, which is the same, or came twice from a provider in trouble.
+    fn asks_again(&self, error: &Error, may_join: bool) -> bool {
+        let is_over = self.deadline().is_some_and(|deadline| deadline <= Instant::now());
+        if is_over {
+            return false;
+        }
+        match error.kind() {
+            ErrorKind::InvalidRequest
+            | ErrorKind::ContextLengthExceeded
+            | ErrorKind::ContentFiltered
+            | ErrorKind::ModelNotFound
+            | ErrorKind::Configuration => false,
+            ErrorKind::LimitReached | ErrorKind::Timeout(_) | ErrorKind::Internal => true,
+            _ => may_join,
+        }
+    }
+
+    fn head(&self, mut head: ReplyHead, leads: bool) -> ReplyHead {
+        if leads {
+            self.cache.missed();
+            // A cache beneath may have answered; and of a call that wanted no cached answer there is nothing to say.
+            if head.cache == CacheStatus::Bypass && self.asked.wants.look {
+                head.cache = CacheStatus::Miss;
+            }
+        } else {
+            self.cache.shared();
+            head.cache = CacheStatus::Coalesced;
+            head.attempts = 0;
+            // The limits are told once, to the one who used them.
+            head.rate_limits = None;
+        }
+        head
+    }
+}
+
+async fn whole(reply: Reply) -> Result<Reply, Error> {
+    let head = reply.head.clone();
+    Ok(Reply::whole(*head, reply.collect().await?))
+}
