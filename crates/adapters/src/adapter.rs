@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
-use http::{HeaderMap, HeaderValue, header};
+use http::header;
 use mainstay_provider_core::{
     BoxFuture, Call, EmbedCall, EmbedReply, Error, ErrorKind, Events, Reply, ReplyHead, Timer,
 };
@@ -17,6 +17,7 @@ use crate::dialect::{Dialect, Outgoing};
 use crate::driver::Driver;
 use crate::failure;
 use crate::framing::Frames;
+use crate::headings::Headings;
 use crate::keys::{Key, KeyRing};
 use crate::prefill::Prefill;
 use crate::registry;
@@ -44,8 +45,9 @@ pub struct Adapter(Arc<Shared>);
 struct Shared {
     name: Arc<str>,
     dialect: Box<dyn Dialect>,
-    headers: HeaderMap,
     auth: Auth,
+    /// One for each key; the first where there is none.
+    headings: Vec<Headings>,
     needs_key: bool,
     key_env: &'static str,
     keys: KeyRing,
@@ -62,20 +64,24 @@ impl Adapter {
     pub fn new(config: AdapterConfig, transport: &Transport) -> Result<Self, Error> {
         let row = registry::row(&config.kind)?;
         let base = registry::base_url(row, &config)?;
-        let base = Base::parse(&base)?;
-        let mut headers = config.headers.clone();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let route = transport.to(Base::parse(&base)?);
+        let auth = (row.auth)(&config)?;
+        let with = |key| Headings::new(&config.headers, &auth, key, &route);
+        let headings = match config.keys.as_slice() {
+            [] => vec![with(None)?],
+            keys => keys.iter().map(|key| with(Some(key))).collect::<Result<_, _>>()?,
+        };
         Ok(Self(Arc::new(Shared {
             dialect: (row.dialect)(&config)?,
-            auth: (row.auth)(&config)?,
-            headers,
+            auth,
+            headings,
             prefill: Prefill::new(&config),
             needs_key: row.info.needs_key && config.base_url.is_none(),
             key_env: row.info.key_env,
             keys: KeyRing::new(config.keys),
             events: config.events,
             name: config.name,
-            route: transport.to(base),
+            route,
         })))
     }
 
@@ -239,15 +245,12 @@ impl Shared {
         stream: bool,
         key: Option<Key<'_>>,
     ) -> Result<Incoming, Error> {
-        let mut headers = self.headers.clone();
-        for (name, value) in &outgoing.headers {
-            // A configured header (`anthropic-beta`) goes before the dialect's own.
-            headers.entry(name).or_insert_with(|| value.clone());
+        let headings = &self.headings[key.map_or(0, |key| key.place)];
+        let mut headers = headings.of(outgoing, stream);
+        if let Some(key) = key {
+            let unsigned = Unsigned { route: &self.route, path: &outgoing.path, body: &outgoing.body };
+            self.auth.sign(&mut headers, key.secret, &unsigned)?;
         }
-        let accept = if stream { "text/event-stream" } else { "application/json" };
-        headers.entry(header::ACCEPT).or_insert(HeaderValue::from_static(accept));
-        let unsigned = Unsigned { route: &self.route, path: &outgoing.path, body: &outgoing.body };
-        self.auth.sign(&mut headers, key.map(|key| key.secret), &unsigned)?;
         let incoming = self.route.send(&outgoing.path, headers, outgoing.body.clone()).await?;
         if incoming.status().is_success() {
             return Ok(incoming);

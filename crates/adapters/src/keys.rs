@@ -17,6 +17,8 @@ pub(crate) struct KeyRing {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Key<'a> {
     pub(crate) secret: &'a SecretString,
+    /// Its place among the keys.
+    pub(crate) place: usize,
     turn: usize,
 }
 
@@ -28,8 +30,8 @@ impl KeyRing {
     /// The key in use; `None` when there are none.
     pub(crate) fn current(&self) -> Option<Key<'_>> {
         let turn = self.turn.load(Ordering::Relaxed);
-        let secret = self.keys.get(turn.checked_rem(self.keys.len())?)?;
-        Some(Key { secret, turn })
+        let place = turn.checked_rem(self.keys.len())?;
+        Some(Key { secret: self.keys.get(place)?, place, turn })
     }
 
     /// How many keys one call may try: each once.

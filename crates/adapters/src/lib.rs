@@ -12,6 +12,7 @@ mod dialects;
 mod driver;
 mod failure;
 pub mod framing;
+mod headings;
 mod keys;
 mod prefill;
 pub mod registry;

@@ -2,8 +2,10 @@
 
 mod base;
 mod connect;
+mod connection;
 mod pool;
 mod reads;
+mod silence;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -121,18 +123,28 @@ impl Route {
         self.base.url(path)
     }
 
-    /// Sends a `POST` and waits for the head of the answer.
+    /// Adds the headers that every request has.
+    pub(crate) fn complete(&self, headers: &mut HeaderMap) {
+        match &self.way {
+            RouteWay::Direct(_) => self.base.complete(headers),
+            #[cfg(feature = "reqwest")]
+            RouteWay::Reqwest(_) => {} // the client has its own
+        }
+    }
+
+    /// Sends a `POST` with headers that were completed once, and waits for the head of the answer.
     ///
     /// # Cancellation
     /// Dropping the future closes the connection.
     pub(crate) async fn send(&self, path: &str, headers: HeaderMap, body: Bytes) -> Result<Incoming, Error> {
         match &self.way {
             RouteWay::Direct(pool) => {
+                let length = body.len();
                 let mut request = Request::new(Full::new(body));
                 *request.method_mut() = http::Method::POST;
                 *request.uri_mut() = self.base.target(path)?;
                 *request.headers_mut() = headers;
-                self.base.complete(request.headers_mut());
+                Base::measure(request.headers_mut(), length);
                 pool.send(request).await.map(Incoming)
             }
             #[cfg(feature = "reqwest")]

@@ -9,7 +9,7 @@ use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::Response;
 use axum::routing::{get, post};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, Limited};
 use mainstay::Client;
@@ -84,14 +84,32 @@ impl App {
         if body.size_hint().lower() > limit as u64 {
             return Err(too_large());
         }
-        let collected = tokio::time::timeout(self.body_timeout, Limited::new(body, limit).collect()).await;
-        match collected {
-            Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        match tokio::time::timeout(self.body_timeout, join(Limited::new(body, limit))).await {
+            Ok(Ok(whole)) => Ok(whole),
             Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(too_large()),
             Ok(Err(_)) => Err(ApiError::bad_request("the request's body broke off; send it again")),
             Err(_) => Err(ApiError::slow_body(self.body_timeout)),
         }
     }
+}
+
+/// The whole body. Most come in one piece, which is not copied.
+async fn join(mut body: Limited<Body>) -> Result<Bytes, axum::BoxError> {
+    let mut whole = Bytes::new();
+    let mut pieces = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue }; // trailers
+        if whole.is_empty() && pieces.is_empty() {
+            whole = data;
+        } else {
+            pieces.extend_from_slice(&std::mem::take(&mut whole));
+            pieces.extend_from_slice(&data);
+        }
+        if body.is_end_stream() {
+            break;
+        }
+    }
+    Ok(if pieces.is_empty() { whole } else { pieces.freeze() })
 }
 
 fn check_form(headers: &HeaderMap) -> Result<(), ApiError> {

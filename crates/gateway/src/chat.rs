@@ -1,12 +1,10 @@
 //! `POST /v1/chat/completions`.
 
-use std::sync::Arc;
-
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
-use mainstay::{Call, ChatRequest, Reply};
+use mainstay::{Call, ChatRequest, Context, Reply};
 
 use crate::app::App;
 use crate::error::ApiError;
@@ -18,15 +16,18 @@ pub(crate) const PATH: &str = "/v1/chat/completions";
 ///
 /// When the client goes away, the server drops this future or the body, and with it the upstream request.
 pub(crate) async fn completions(State(app): State<App>, request: Request) -> Response {
-    let id = headers::id(request.headers());
-    let result = answer(&app, request, id.clone()).await;
+    let told = headers::Told::by(request.headers());
+    let id = told.id();
+    let result = match told.context(id.clone()) {
+        Ok(context) => answer(&app, request, context).await,
+        Err(error) => Err(error),
+    };
     let mut response = result.unwrap_or_else(|error| error.into_response());
     headers::identify(response.headers_mut(), &id);
     response
 }
 
-async fn answer(app: &App, request: Request, id: Arc<str>) -> Result<Response, ApiError> {
-    let context = headers::context(request.headers(), id)?;
+async fn answer(app: &App, request: Request, context: Context) -> Result<Response, ApiError> {
     let call = Call::new(app.json::<ChatRequest>(request).await?).with_context(context);
     check(call.request())?;
     let wants_usage = call.request().wants_usage_chunk();
@@ -35,24 +36,21 @@ async fn answer(app: &App, request: Request, id: Arc<str>) -> Result<Response, A
 }
 
 fn respond(app: &App, reply: Reply, wants_usage: bool) -> Response {
-    let head = reply.head.clone();
+    let mut described = HeaderMap::with_capacity(headers::MOST);
+    headers::describe(&mut described, &reply.head);
     let (body, content_type) = match reply.answer() {
         Some(answer) => (Body::from(answer.to_json()), "application/json"),
         None => {
+            described.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+            // nginx in front would hold events back.
+            described.insert("x-accel-buffering", HeaderValue::from_static("no"));
             let events = sse::Events::new(reply.into_stream(), wants_usage, app.shutdown.aborted());
             (Body::new(events), "text/event-stream")
         }
     };
+    described.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     let mut response = Response::new(body);
-    let response_headers = response.headers_mut();
-    response_headers.reserve(headers::MOST);
-    response_headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    if content_type == "text/event-stream" {
-        response_headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        // nginx in front would hold events back.
-        response_headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    }
-    headers::describe(response_headers, &head);
+    *response.headers_mut() = described;
     response
 }
 

@@ -1,13 +1,11 @@
 //! `POST /v1/embeddings`.
 
-use std::sync::Arc;
-
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
-use mainstay::{EmbedCall, EmbedReply, EmbedRequest};
+use mainstay::{Context, EmbedCall, EmbedReply, EmbedRequest};
 use serde_json::{Value, json};
 
 use crate::app::App;
@@ -16,15 +14,18 @@ use crate::headers;
 
 /// Answers with one vector per text, as numbers or as base64, by `encoding_format`.
 pub(crate) async fn embeddings(State(app): State<App>, request: Request) -> Response {
-    let id = headers::id(request.headers());
-    let result = answer(&app, request, id.clone()).await;
+    let told = headers::Told::by(request.headers());
+    let id = told.id();
+    let result = match told.context(id.clone()) {
+        Ok(context) => answer(&app, request, context).await,
+        Err(error) => Err(error),
+    };
     let mut response = result.unwrap_or_else(|error| error.into_response());
     headers::identify(response.headers_mut(), &id);
     response
 }
 
-async fn answer(app: &App, request: Request, id: Arc<str>) -> Result<Response, ApiError> {
-    let context = headers::context(request.headers(), id)?;
+async fn answer(app: &App, request: Request, context: Context) -> Result<Response, ApiError> {
     let asked = app.json::<EmbedRequest>(request).await?;
     let base64 = match asked.encoding_format.as_deref() {
         None | Some("float") => false,

@@ -1,6 +1,5 @@
 //! What a request's headers say about a call, and what a reply's headers say about its answer.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,59 +21,101 @@ const SHORTENED: HeaderName = HeaderName::from_static("x-mainstay-shortened");
 const RESCUED: HeaderName = HeaderName::from_static("x-mainstay-rescued");
 /// How long the client waits for the whole answer, from now.
 const TIMEOUT: &str = "x-mainstay-timeout-ms";
+/// The calls of one session go to the same deployment.
+const SESSION: &str = "x-mainstay-session";
 const LATENCY: HeaderName = HeaderName::from_static("x-mainstay-latency-ms");
 
 /// How many headers an answer has at most, so that their table is made once.
 pub(crate) const MOST: usize = 14;
 
-/// The id of a call: the client's own, or a new one.
-pub(crate) fn id(headers: &HeaderMap) -> Arc<str> {
-    request_id(headers).into()
-}
-
-/// The context of a call, from its request's headers.
+/// What a request's headers say about its call.
 ///
-/// # Errors
-/// A header that is ours and cannot be read. What others mean by theirs is taken where it can be.
-pub(crate) fn context(headers: &HeaderMap, id: Arc<str>) -> Result<Context, ApiError> {
-    let mut context = Context::default();
-    let data = context.data_mut();
-    data.id = id;
-    data.trace_parent =
-        headers.get("traceparent").and_then(|value| value.to_str().ok()).and_then(TraceParent::parse);
-    data.prior_attempts = prior_attempts(headers);
-    if headers.contains_key(TIMEOUT) {
-        let milliseconds = number(headers, TIMEOUT).ok_or_else(|| {
-            let message = format!("the header {TIMEOUT} must be a number of milliseconds");
-            ApiError::bad_request(message).param(TIMEOUT)
-        })?;
-        data.deadline = Instant::now().checked_add(Duration::from_millis(milliseconds));
+/// One pass over the headers that there are: to look up each name that might be there would cost more.
+#[derive(Default)]
+pub(crate) struct Told<'a> {
+    id: Option<&'a str>,
+    trace_parent: Option<&'a str>,
+    timeout: Option<&'a str>,
+    session: Option<&'a str>,
+    stainless_retries: Option<&'a str>,
+    envoy_attempts: Option<&'a str>,
+}
+
+impl<'a> Told<'a> {
+    pub(crate) fn by(headers: &'a HeaderMap) -> Self {
+        let mut told = Self::default();
+        for (name, value) in headers {
+            let place = match name.as_str() {
+                "x-request-id" => &mut told.id,
+                "traceparent" => &mut told.trace_parent,
+                TIMEOUT => &mut told.timeout,
+                SESSION => &mut told.session,
+                "x-stainless-retry-count" => &mut told.stainless_retries,
+                "x-envoy-attempt-count" => &mut told.envoy_attempts,
+                _ => continue,
+            };
+            if place.is_none() {
+                *place = Some(value.to_str().unwrap_or_default());
+            }
+        }
+        told
     }
-    if let Some(session) = headers.get("x-mainstay-session").and_then(|value| value.to_str().ok()) {
-        data.properties.insert("session".to_owned(), session.to_owned());
+
+    /// The id of the call: the client's own if it is short and plain, or a new one.
+    pub(crate) fn id(&self) -> Arc<str> {
+        const LONGEST: usize = 128;
+        let plain = |id: &&str| {
+            !id.is_empty() && id.len() <= LONGEST && id.bytes().all(|byte| byte.is_ascii_graphic())
+        };
+        self.id.filter(plain).map_or_else(new_id, Into::into)
     }
-    Ok(context)
+
+    /// The context of the call.
+    ///
+    /// # Errors
+    /// A header that is ours and cannot be read. What others mean by theirs is taken where it can be.
+    pub(crate) fn context(&self, id: Arc<str>) -> Result<Context, ApiError> {
+        let mut context = Context::default();
+        let data = context.data_mut();
+        data.id = id;
+        data.trace_parent = self.trace_parent.and_then(TraceParent::parse);
+        data.prior_attempts = self.prior_attempts();
+        if let Some(timeout) = self.timeout {
+            let milliseconds = number(timeout).ok_or_else(|| {
+                let message = format!("the header {TIMEOUT} must be a number of milliseconds");
+                ApiError::bad_request(message).param(TIMEOUT)
+            })?;
+            data.deadline = Instant::now().checked_add(Duration::from_millis(milliseconds));
+        }
+        if let Some(session) = self.session.filter(|session| !session.is_empty()) {
+            data.properties.insert("session".to_owned(), session.to_owned());
+        }
+        Ok(context)
+    }
+
+    /// How often the client, or a proxy before us, has sent this call already (T3): OpenAI's SDKs count their retries,
+    /// Envoy counts attempts.
+    fn prior_attempts(&self) -> u32 {
+        let retries = self.stainless_retries.and_then(number).unwrap_or(0);
+        let attempts = self.envoy_attempts.and_then(number).unwrap_or(1);
+        u32::try_from(retries.max(attempts.saturating_sub(1))).unwrap_or(u32::MAX)
+    }
 }
 
-/// How often the client, or a proxy before us, has sent this call already (T3): OpenAI's SDKs count their retries,
-/// Envoy counts attempts.
-fn prior_attempts(headers: &HeaderMap) -> u32 {
-    let retries = number(headers, "x-stainless-retry-count").unwrap_or(0);
-    let attempts = number(headers, "x-envoy-attempt-count").unwrap_or(1);
-    u32::try_from(retries.max(attempts.saturating_sub(1))).unwrap_or(u32::MAX)
+fn number(text: &str) -> Option<u64> {
+    text.trim().parse().ok()
 }
 
-fn number(headers: &HeaderMap, name: &str) -> Option<u64> {
-    headers.get(name)?.to_str().ok()?.trim().parse().ok()
-}
-
-/// The client's own id if it is short and plain, or a new one.
-fn request_id(headers: &HeaderMap) -> String {
-    const LONGEST: usize = 128;
-    let plain =
-        |id: &&str| !id.is_empty() && id.len() <= LONGEST && id.bytes().all(|byte| byte.is_ascii_graphic());
-    let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(plain);
-    given.map_or_else(|| format!("req_{:016x}", fastrand::u64(..)), str::to_owned)
+/// `req_` and 64 random bits.
+fn new_id() -> Arc<str> {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut id = *b"req_0123456789abcdef";
+    let mut bits = fastrand::u64(..);
+    for place in &mut id[4..] {
+        *place = DIGITS[(bits >> 60) as usize];
+        bits <<= 4;
+    }
+    std::str::from_utf8(&id).unwrap_or_default().into()
 }
 
 /// The headers of any answer to the call with this id.
@@ -99,10 +140,14 @@ pub(crate) fn describe(headers: &mut HeaderMap, head: &ReplyHead) {
         headers.insert(RESCUED, HeaderValue::from(rescued.breaks));
     }
     if let Some(latency) = head.first_token {
-        let (mut text, micros) = (String::with_capacity(12), latency.as_micros());
-        let _ = write!(text, "{}.{:03}", micros / 1000, micros % 1000); // writing to a String cannot fail
-        insert(headers, LATENCY, &text);
+        insert(headers, LATENCY, &milliseconds(latency));
     }
+}
+
+/// With three decimals, whatever the span.
+fn milliseconds(span: Duration) -> String {
+    let micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+    format!("{}.{:03}", micros / 1000, micros % 1000)
 }
 
 /// A value that no header may have is left out: names of models come from outside.

@@ -29,24 +29,32 @@ pub(crate) struct Unsigned<'a> {
 }
 
 impl Auth {
-    /// Adds the proof to the headers. Without a key nothing is added: a local server may need none.
-    pub(crate) fn sign(
-        &self,
-        headers: &mut HeaderMap,
-        key: Option<&SecretString>,
-        #[cfg_attr(not(feature = "bedrock"), allow(unused_variables))] request: &Unsigned<'_>,
-    ) -> Result<(), Error> {
-        let Some(key) = key else { return Ok(()) };
+    /// Adds what proves the key and is the same for all requests. Without a key nothing is added: a local server may
+    /// need none.
+    pub(crate) fn prove(&self, headers: &mut HeaderMap, key: &SecretString) -> Result<(), Error> {
         match self {
             Auth::Bearer => {
-                headers.insert(
-                    header::AUTHORIZATION,
-                    secret_header(&format!("Bearer {}", key.expose_secret()))?,
-                );
+                let proof = secret_header(&format!("Bearer {}", key.expose_secret()))?;
+                headers.insert(header::AUTHORIZATION, proof);
             }
             Auth::Header(name) => {
                 headers.insert(HeaderName::from_static(name), secret_header(key.expose_secret())?);
             }
+            #[cfg(feature = "bedrock")]
+            Auth::SigV4 { .. } => {} // each request has its own
+        }
+        Ok(())
+    }
+
+    /// Adds what signs one request.
+    pub(crate) fn sign(
+        &self,
+        #[cfg_attr(not(feature = "bedrock"), allow(unused_variables))] headers: &mut HeaderMap,
+        #[cfg_attr(not(feature = "bedrock"), allow(unused_variables))] key: &SecretString,
+        #[cfg_attr(not(feature = "bedrock"), allow(unused_variables))] request: &Unsigned<'_>,
+    ) -> Result<(), Error> {
+        match self {
+            Auth::Bearer | Auth::Header(_) => Ok(()),
             #[cfg(feature = "bedrock")]
             Auth::SigV4 { access_key_id, session_token, region } => {
                 let credentials = sigv4::AwsCredentials {
@@ -55,10 +63,9 @@ impl Auth {
                     session_token: session_token.clone(),
                 };
                 let (url, now) = (request.route.url(request.path), crate::clock::wall_clock());
-                sigv4::sign(&http::Method::POST, &url, headers, request.body, &credentials, region, now)?;
+                sigv4::sign(&http::Method::POST, &url, headers, request.body, &credentials, region, now)
             }
         }
-        Ok(())
     }
 }
 

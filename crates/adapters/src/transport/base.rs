@@ -1,5 +1,7 @@
 //! Where a provider is: the address up to the dialect's paths.
 
+use std::sync::OnceLock;
+
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Uri, header};
 use mainstay_provider_core::{Error, ErrorKind};
@@ -11,6 +13,8 @@ pub(crate) struct Base {
     authority: Authority,
     path: String,
     host: HeaderValue,
+    /// The path that is asked for first, which mostly is the only one, with its target.
+    target: OnceLock<(String, Uri)>,
 }
 
 impl Base {
@@ -36,7 +40,7 @@ impl Base {
         let path =
             parts.path_and_query.map_or(String::new(), |path| path.path().trim_end_matches('/').to_owned());
         let host = HeaderValue::from_str(authority.as_str()).map_err(|_| wrong("has no host"))?;
-        Ok(Self { scheme, authority, path, host })
+        Ok(Self { scheme, authority, path, host, target: OnceLock::new() })
     }
 
     /// The whole address of a path.
@@ -56,6 +60,17 @@ impl Base {
 
     /// A request's target: path and query alone, as HTTP/1.1 sends it to an origin server.
     pub(super) fn target(&self, path: &str) -> Result<Uri, Error> {
+        match self.target.get() {
+            Some((known, target)) if known == path => Ok(target.clone()),
+            _ => {
+                let target = self.parse_target(path)?;
+                let _ = self.target.set((path.to_owned(), target.clone())); // another call may have been first
+                Ok(target)
+            }
+        }
+    }
+
+    fn parse_target(&self, path: &str) -> Result<Uri, Error> {
         let mut whole = String::with_capacity(self.path.len() + path.len());
         whole.push_str(&self.path);
         whole.push_str(path);
@@ -70,6 +85,12 @@ impl Base {
         headers.insert(header::HOST, self.host.clone());
         let agent = HeaderValue::from_static(concat!("mainstay/", env!("CARGO_PKG_VERSION")));
         headers.entry(header::USER_AGENT).or_insert(agent);
+        Self::measure(headers, 0);
+    }
+
+    /// Tells the length of the body.
+    pub(super) fn measure(headers: &mut HeaderMap, length: usize) {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     }
 }
 

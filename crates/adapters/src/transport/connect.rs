@@ -13,6 +13,9 @@ use tower_service::Service as _;
 
 use super::{TransportConfig, slow_connect, unreachable_provider};
 
+/// What bytes go through.
+pub(super) type Io = MaybeHttpsStream<TokioIo<TcpStream>>;
+
 /// Connects to `http:` and `https:` addresses.
 #[derive(Debug, Clone)]
 pub(super) struct Connector {
@@ -31,7 +34,7 @@ impl Connector {
         Ok(Self { https: https.wrap_connector(tcp), timeout: config.connect_timeout })
     }
 
-    pub(super) async fn connect(&self, origin: Uri) -> Result<MaybeHttpsStream<TokioIo<TcpStream>>, Error> {
+    pub(super) async fn connect(&self, origin: Uri) -> Result<Io, Error> {
         let mut https = self.https.clone();
         let connecting = async move {
             std::future::poll_fn(|task| https.poll_ready(task)).await?;

@@ -1,21 +1,18 @@
 //! The connections to one provider, kept while they are idle.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, Uri};
 use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper::client::conn::http1::{self, SendRequest};
 use mainstay_provider_core::Error;
 use tokio::time::Instant;
 
 use super::connect::Connector;
+use super::connection::{Connection, Unanswered};
 use super::reads::Reads;
-use super::{Base, TransportConfig, broken, silent, unreachable_provider};
-
-pub(super) type Sender = SendRequest<Full<Bytes>>;
+use super::{Base, TransportConfig, broken, unreachable_provider};
 
 /// The connections to one provider.
 #[derive(Debug)]
@@ -27,14 +24,20 @@ pub(super) struct Pool {
 }
 
 /// The idle connections, the one used last on top. Cloning copies a pointer.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Idle(Arc<IdleList>);
 
-#[derive(Debug)]
 struct IdleList {
-    connections: Mutex<Vec<(Sender, Instant)>>,
+    connections: Mutex<Kept>,
     most: usize,
     timeout: Duration,
+}
+
+#[derive(Default)]
+struct Kept {
+    stack: Vec<(Box<Connection>, Instant)>,
+    /// Whether a task clears away what lies too long.
+    is_swept: bool,
 }
 
 impl Pool {
@@ -52,83 +55,88 @@ impl Pool {
     /// Sends a request on an idle connection or a new one, and waits for the head of the answer.
     pub(super) async fn send(&self, mut request: Request<Full<Bytes>>) -> Result<Response<Reads>, Error> {
         loop {
-            let (mut sender, is_new) = match self.idle.take() {
-                Some(sender) => (sender, false),
+            let (mut connection, is_new) = match self.idle.take() {
+                Some(connection) => (connection, false),
                 None => (Box::pin(self.connect()).await?, true),
             };
-            if sender.ready().await.is_err() {
-                if is_new {
+            match connection.send(request).await {
+                Ok(response) => {
+                    // The connection goes back to the idle ones at the end of the body, and is closed if the body is
+                    // dropped before.
+                    return Ok(response.map(|body| Reads::direct(body, connection, self.idle.clone())));
+                }
+                Err(Unanswered::Unsent(unsent)) if !is_new => request = *unsent,
+                Err(Unanswered::Unsent(_)) => {
                     return Err(broken("the provider closed a new connection at once"));
                 }
-                continue; // it was closed while idle
-            }
-            match tokio::time::timeout(self.read_timeout, sender.try_send_request(request)).await {
-                Err(_) => return Err(silent()),
-                Ok(Ok(response)) => return Ok(self.with_sender(response, sender)),
-                Ok(Err(mut failed)) => match failed.take_message() {
-                    // Not a byte of it was written: the server had closed an idle connection just then.
-                    Some(unsent) if !is_new => request = unsent,
-                    _ => return Err(broken(failed.into_error())),
-                },
+                Err(Unanswered::Failed(error)) => return Err(error),
             }
         }
     }
 
-    async fn connect(&self) -> Result<Sender, Error> {
+    async fn connect(&self) -> Result<Box<Connection>, Error> {
         let origin = self.origin.clone().map_err(unreachable_provider)?;
         let io = self.connector.connect(origin).await?;
-        let (sender, connection) = http1::Builder::new()
-            // A head and a prompt are small: one write of both together is quicker than a list of pieces.
-            .writev(false)
-            .handshake(io)
-            .await
-            .map_err(unreachable_provider)?;
-        // It ends by itself when the server closes, or when the sender and the body that it serves are dropped.
-        tokio::spawn(async move {
-            let _ = connection.await; // whoever waits for an answer on it gets the error
-        });
-        Ok(sender)
-    }
-
-    /// The connection goes back to the idle ones at the end of the body, and is closed if the body is dropped before.
-    fn with_sender(&self, response: Response<Incoming>, sender: Sender) -> Response<Reads> {
-        response.map(|body| Reads::direct(body, self.read_timeout, sender, self.idle.clone()))
+        Connection::new(io, self.read_timeout).await.map(Box::new)
     }
 }
 
 impl Idle {
-    fn take(&self) -> Option<Sender> {
-        let mut connections = self.lock();
-        while let Some((sender, since)) = connections.pop() {
-            if sender.is_closed() {
-                continue;
-            }
-            if since.elapsed() <= self.0.timeout {
-                return Some(sender);
-            }
+    fn take(&self) -> Option<Box<Connection>> {
+        let mut kept = self.lock();
+        let (connection, since) = kept.stack.pop()?;
+        if since.elapsed() > self.0.timeout {
             // The one used last is too old, so all below it are.
-            connections.clear();
+            kept.stack.clear();
+            return None;
         }
-        None
+        Some(connection)
     }
 
     /// Keeps a connection whose answer has been read to its end.
-    pub(super) fn put(&self, sender: Sender) {
-        if sender.is_closed() {
+    pub(super) fn put(&self, mut connection: Box<Connection>) {
+        if !connection.rest() {
             return;
         }
-        let mut connections = self.lock();
-        // The oldest lies at the bottom; when it is too old, all that are go.
-        if connections.first().is_some_and(|(_, since)| since.elapsed() > self.0.timeout) {
-            connections.retain(|(sender, since)| since.elapsed() <= self.0.timeout && !sender.is_closed());
+        let mut kept = self.lock();
+        if kept.stack.len() >= self.0.most {
+            return;
         }
-        if connections.len() < self.0.most {
-            connections.push((sender, Instant::now()));
+        kept.stack.push((connection, Instant::now()));
+        if !kept.is_swept {
+            kept.is_swept = true;
+            tokio::spawn(sweep(Arc::downgrade(&self.0), self.0.timeout));
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<(Sender, Instant)>> {
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock()
+    }
+}
+
+/// Closes what lies too long or was closed by the server, until nothing is left.
+async fn sweep(list: Weak<IdleList>, every: Duration) {
+    loop {
+        tokio::time::sleep(every).await;
+        let Some(list) = list.upgrade() else { return };
+        let mut kept = list.lock();
+        kept.stack.retain_mut(|(connection, since)| since.elapsed() <= every && connection.is_open());
+        if kept.stack.is_empty() {
+            kept.is_swept = false;
+            return;
+        }
+    }
+}
+
+impl IdleList {
+    fn lock(&self) -> MutexGuard<'_, Kept> {
         // A list of connections is as good after a panic elsewhere as before.
-        self.0.connections.lock().unwrap_or_else(PoisonError::into_inner)
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Idle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Idle({})", self.lock().stack.len())
     }
 }
