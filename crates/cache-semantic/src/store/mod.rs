@@ -1,5 +1,19 @@
 //! Where the questions and their answers are kept.
 
+#[cfg(any(feature = "log", feature = "redis"))]
+mod clock;
+#[cfg(feature = "test-kit")]
+pub mod contract;
+#[cfg(feature = "log")]
+mod log;
+mod memory;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(any(feature = "log", feature = "redis"))]
+mod record;
+#[cfg(feature = "redis")]
+mod redis;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -7,6 +21,13 @@ use std::time::Duration;
 
 use mainstay_provider_core::{Namespace, Recording};
 
+#[cfg(feature = "log")]
+pub use self::log::{LogConfig, LogStats, LogStore, OpenError};
+pub use self::memory::{InvalidMemory, MemoryConfig, MemoryStore};
+#[cfg(feature = "postgres")]
+pub use self::postgres::{InvalidPostgres, PgIndex, PostgresConfig, PostgresStore};
+#[cfg(feature = "redis")]
+pub use self::redis::{InvalidRedis, RedisConfig, RedisStats, RedisStore};
 use crate::partition::Partition;
 
 /// What a store gives back. A store in memory gives a future that is ready at once.
@@ -115,4 +136,12 @@ pub enum StoreError {
         /// What fits.
         wanted: usize,
     },
+    /// A vector of nothing, or with a part that is no number.
+    #[error("an embedding that is no vector")]
+    NotAVector,
+}
+
+/// The future of what is there already.
+fn at_once<'a, T: Send + 'a>(result: Result<T, StoreError>) -> StoreFuture<'a, T> {
+    Box::pin(std::future::ready(result))
 }

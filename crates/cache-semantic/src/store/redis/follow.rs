@@ -1,0 +1,183 @@
+//! What the others tell.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{RedisResult, Value};
+use tokio::sync::watch;
+
+use super::super::clock::Clock;
+use super::super::memory::MemoryStore;
+use super::super::record::Record;
+use super::State;
+use super::outbox::{FIRST_WAIT, LAST_WAIT, connect};
+
+pub(super) struct Follower {
+    client: redis::Client,
+    stream: String,
+    memory: MemoryStore,
+    clock: Clock,
+    state: Arc<State>,
+    behind: watch::Sender<bool>,
+    /// The last that was read.
+    last: Id,
+}
+
+/// The place of a change in the stream: a time and a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+struct Id(u64, u64);
+
+/// What was read, and where it stood. The bytes are `None` when it was no record.
+type Entry = (Id, Option<Vec<u8>>);
+
+/// How many changes are read in one go.
+const BATCH: usize = 256;
+
+/// How long Redis is asked to wait for news.
+const BLOCK: Duration = Duration::from_secs(1);
+
+/// Beyond that; then a connection is thought dead.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+impl Follower {
+    pub(super) fn new(
+        client: redis::Client,
+        stream: String,
+        memory: MemoryStore,
+        clock: Clock,
+        state: Arc<State>,
+        behind: watch::Sender<bool>,
+    ) -> Self {
+        Self { client, stream, memory, clock, state, behind, last: Id::default() }
+    }
+
+    pub(super) async fn run(mut self) {
+        let mut wait = FIRST_WAIT;
+        loop {
+            let before = self.state.applied.load(Ordering::Relaxed);
+            // It ends with an error only.
+            let _ = self.follow().await;
+            self.state.connected.store(false, Ordering::Relaxed);
+            let came_on = self.state.applied.load(Ordering::Relaxed) > before;
+            wait = if came_on { FIRST_WAIT } else { (wait * 2).min(LAST_WAIT) };
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    async fn follow(&mut self) -> RedisResult<()> {
+        let mut connection = in_time(connect(&self.client)).await?;
+        self.look_for_gaps(&mut connection).await?;
+        self.state.connected.store(true, Ordering::Relaxed);
+        loop {
+            let block = if *self.behind.borrow() { None } else { Some(BLOCK) };
+            let entries = self.read(&mut connection, block).await?;
+            let count = entries.len();
+            let now = self.clock.millis();
+            for (id, record) in entries {
+                self.last = id;
+                self.apply(record, now);
+            }
+            if count < BATCH {
+                self.behind.send_if_modified(|behind| std::mem::take(behind));
+            } else {
+                // So much at once: perhaps more than the stream holds.
+                self.look_for_gaps(&mut connection).await?;
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    fn apply(&self, record: Option<Vec<u8>>, now: u64) {
+        match record.and_then(|record| Record::from_bytes(record.into())) {
+            Some(record) => {
+                record.apply(&self.memory, now);
+                self.state.applied.fetch_add(1, Ordering::Relaxed);
+            }
+            None => {
+                self.state.damaged.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Begins anew when the stream no longer holds the change that was read last: those after it may be gone too, and
+    /// with them an order to forget.
+    async fn look_for_gaps(&mut self, connection: &mut MultiplexedConnection) -> RedisResult<()> {
+        if self.last == Id::default() {
+            return Ok(());
+        }
+        let mut first = redis::cmd("XRANGE");
+        first.arg(&self.stream).arg("-").arg("+").arg("COUNT").arg(1);
+        let first = entries(&in_time(first.query_async::<Value>(connection)).await?);
+        match first.first() {
+            Some((first, _)) if *first <= self.last => return Ok(()),
+            Some(_) => {
+                self.memory.clear();
+                self.state.resets.fetch_add(1, Ordering::Relaxed);
+            }
+            // Another Redis, or one that was emptied: nothing in it says that anything is to be forgotten.
+            None => {}
+        }
+        self.last = Id::default();
+        Ok(())
+    }
+
+    async fn read(
+        &self,
+        connection: &mut MultiplexedConnection,
+        block: Option<Duration>,
+    ) -> RedisResult<Vec<Entry>> {
+        let mut read = redis::cmd("XREAD");
+        read.arg("COUNT").arg(BATCH);
+        if let Some(block) = block {
+            read.arg("BLOCK").arg(block.as_millis() as u64);
+        }
+        read.arg("STREAMS").arg(&self.stream).arg(format!("{}-{}", self.last.0, self.last.1));
+        let reply = in_time(read.query_async::<Value>(connection)).await?;
+        // One stream was asked for: [[its name, its entries]], or nothing.
+        Ok(match &reply {
+            Value::Array(streams) => match streams.first() {
+                Some(Value::Array(stream)) => stream.get(1).map(entries).unwrap_or_default(),
+                _ => Vec::new(),
+            },
+            _ => Vec::new(),
+        })
+    }
+}
+
+async fn in_time<T>(asked: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
+    match tokio::time::timeout(BLOCK + PATIENCE, asked).await {
+        Ok(answer) => answer,
+        Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
+    }
+}
+
+/// `[[id, [field, value, ...]], ...]`
+fn entries(value: &Value) -> Vec<Entry> {
+    let Value::Array(entries) = value else { return Vec::new() };
+    entries.iter().filter_map(entry).collect()
+}
+
+fn entry(value: &Value) -> Option<Entry> {
+    let Value::Array(entry) = value else { return None };
+    let (time, number) = text(entry.first()?)?.split_once('-')?;
+    let id = Id(time.parse().ok()?, number.parse().ok()?);
+    let record = match entry.get(1) {
+        Some(Value::Array(fields)) => match fields.as_slice() {
+            [name, Value::BulkString(record)] if text(name) == Some("r") => Some(record.clone()),
+            _ => None,
+        },
+        _ => None,
+    };
+    Some((id, record))
+}
+
+fn text(value: &Value) -> Option<&str> {
+    match value {
+        Value::BulkString(bytes) => std::str::from_utf8(bytes).ok(),
+        Value::SimpleString(text) => Some(text),
+        _ => None,
+    }
+}

@@ -1,0 +1,200 @@
+//! Entries in this process, kept in step with those of others by a log in Redis.
+
+mod config;
+mod follow;
+mod outbox;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use mainstay_provider_core::{Namespace, Recording};
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+pub use self::config::{InvalidRedis, RedisConfig};
+use self::follow::Follower;
+use self::outbox::Outbox;
+use super::clock::Clock;
+use super::memory::MemoryStore;
+use super::record::{Kept, Record};
+use super::{
+    EntryId, Neighbour, NewEntry, SemanticStore, StoreError, StoreFuture, StoreStats, at_once,
+};
+use crate::partition::Partition;
+
+/// A [`MemoryStore`] that learns what the others learn: every change goes into one stream in Redis, and every gateway
+/// follows it.
+///
+/// Questions are answered from this process alone, so Redis costs no time and its loss no answers: without it each
+/// gateway goes on with what it knows, and what it learns meanwhile is told later (up to
+/// [`RedisConfig::max_waiting`]). Who comes new reads the stream from its beginning. Changes are applied in the
+/// stream's order by everybody, one's own too, so all agree in the end: what was kept after a purge is there, what was
+/// kept before it is not.
+///
+/// # How it fails
+/// Whatever Redis gives that is no record of ours is left out and counted. Somebody who was away for so long that the
+/// stream has lost what they did not read forgets everything and reads anew: an order to forget could have been in it.
+/// A purge is done here at once, and is an error when Redis did not hear of it within 50 ms; the others are told as soon
+/// as it can be reached.
+#[derive(Clone)]
+pub struct RedisStore(Arc<Inner>);
+
+struct Inner {
+    memory: MemoryStore,
+    clock: Clock,
+    outbox: Outbox,
+    state: Arc<State>,
+    timeout: Duration,
+    is_behind: watch::Receiver<bool>,
+    tasks: [AbortHandle; 2],
+}
+
+/// What the tasks tell.
+#[derive(Default)]
+struct State {
+    connected: AtomicBool,
+    applied: AtomicU64,
+    damaged: AtomicU64,
+    resets: AtomicU64,
+    unshared: AtomicU64,
+}
+
+/// How well it keeps in step.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RedisStats {
+    /// Whether the stream is being followed.
+    pub connected: bool,
+    /// Changes read from the stream.
+    pub applied: u64,
+    /// Values in the stream that were no changes.
+    pub damaged: u64,
+    /// How often everything was forgotten and read anew.
+    pub resets: u64,
+    /// Entries that others are not told of, since too many waited.
+    pub unshared: u64,
+}
+
+impl RedisStore {
+    /// Begins to follow the stream. It does not wait for Redis: until it is there, this is a store in memory.
+    ///
+    /// # Errors
+    /// When the settings are wrong.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn start(config: RedisConfig, memory: MemoryStore) -> Result<Self, InvalidRedis> {
+        let client = redis::Client::open(config.url.as_str())
+            .map_err(|error| InvalidRedis::Url(Box::new(error)))?;
+        let stream = config.stream();
+        let state = Arc::new(State::default());
+        let (behind, is_behind) = watch::channel(true);
+        let (outbox, sending) =
+            outbox::new(client.clone(), stream.clone(), &config, state.clone());
+        let follower =
+            Follower::new(client, stream, memory.clone(), config.clock.clone(), state.clone(), behind);
+        let tasks = [tokio::spawn(sending), tokio::spawn(follower.run())].map(|task| task.abort_handle());
+        let RedisConfig { clock, timeout, .. } = config;
+        Ok(Self(Arc::new(Inner { memory, clock, outbox, state, timeout, is_behind, tasks })))
+    }
+
+    /// The entries.
+    pub fn memory(&self) -> &MemoryStore {
+        &self.0.memory
+    }
+
+    /// How well it keeps in step.
+    pub fn redis_stats(&self) -> RedisStats {
+        let state = &*self.0.state;
+        RedisStats {
+            connected: state.connected.load(Ordering::Relaxed),
+            applied: state.applied.load(Ordering::Relaxed),
+            damaged: state.damaged.load(Ordering::Relaxed),
+            resets: state.resets.load(Ordering::Relaxed),
+            unshared: state.unshared.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Waits until all that is in the stream has been read once: before that, what others know may be missing.
+    pub async fn caught_up(&self) {
+        // An error: nobody follows any more, and there is nothing to wait for.
+        let _ = self.0.is_behind.clone().wait_for(|behind| !behind).await;
+    }
+
+    fn now(&self) -> u64 {
+        self.0.clock.millis()
+    }
+}
+
+impl SemanticStore for RedisStore {
+    fn nearest<'a>(
+        &'a self,
+        partition: &'a Partition,
+        vector: &'a [f32],
+        k: usize,
+    ) -> StoreFuture<'a, Vec<Neighbour>> {
+        self.0.memory.nearest(partition, vector, k)
+    }
+
+    fn by_text<'a>(&'a self, partition: &'a Partition, text: &'a str) -> StoreFuture<'a, Option<Neighbour>> {
+        self.0.memory.by_text(partition, text)
+    }
+
+    fn fetch<'a>(&'a self, partition: &'a Partition, id: EntryId) -> StoreFuture<'a, Option<Recording>> {
+        self.0.memory.fetch(partition, id)
+    }
+
+    fn insert<'a>(&'a self, partition: &'a Partition, entry: NewEntry) -> StoreFuture<'a, ()> {
+        let inserted = self.0.memory.insert_now(partition, &entry);
+        if inserted.is_ok() {
+            let kept = Kept { entry, at: self.now(), tightened: None };
+            self.0.outbox.send_if_room(&Record::Insert(partition.clone(), kept));
+        }
+        at_once(inserted)
+    }
+
+    fn tighten<'a>(&'a self, partition: &'a Partition, id: EntryId, above: f32) -> StoreFuture<'a, ()> {
+        self.0.memory.tighten_now(partition, id, above);
+        self.0.outbox.send(&Record::Tighten(partition.clone(), id, above));
+        at_once(Ok(()))
+    }
+
+    fn remove<'a>(&'a self, partition: &'a Partition, id: EntryId) -> StoreFuture<'a, ()> {
+        self.0.memory.remove_now(partition, id);
+        self.0.outbox.send(&Record::Remove(partition.clone(), id));
+        at_once(Ok(()))
+    }
+
+    fn purge<'a>(&'a self, namespace: &'a Namespace) -> StoreFuture<'a, u64> {
+        let purged = self.0.memory.purge_now(namespace);
+        let told = self.0.outbox.send_and_tell(&Record::Purge(namespace.clone()));
+        Box::pin(async move {
+            let heard = tokio::time::timeout(self.0.timeout, told).await;
+            heard.map_err(|late| StoreError::Unreachable(Box::new(late)))?
+                .map_err(|closed| StoreError::Unreachable(Box::new(closed)))?;
+            Ok(purged)
+        })
+    }
+
+    fn stats(&self) -> StoreStats {
+        self.0.memory.stats()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(AbortHandle::abort);
+    }
+}
+
+/// Addresses hold passwords: only how well it goes is shown.
+impl fmt::Debug for RedisStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisStore")
+            .field("stats", &self.stats())
+            .field("redis", &self.redis_stats())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,127 @@
+//! What the others are to be told.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use tokio::sync::{mpsc, oneshot};
+
+use super::super::record::Record;
+use super::{RedisConfig, State};
+
+pub(super) struct Outbox {
+    letters: mpsc::UnboundedSender<Letter>,
+    waiting: Arc<AtomicUsize>,
+    max_waiting: usize,
+    state: Arc<State>,
+}
+
+struct Letter {
+    record: Vec<u8>,
+    told: Option<oneshot::Sender<()>>,
+}
+
+/// How many changes are told in one go.
+const BATCH: usize = 64;
+
+/// After this a connection is thought dead, and another one made.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The outbox, and the work that empties it.
+pub(super) fn new(
+    client: redis::Client,
+    stream: String,
+    config: &RedisConfig,
+    state: Arc<State>,
+) -> (Outbox, impl Future<Output = ()> + use<>) {
+    let (letters, received) = mpsc::unbounded_channel();
+    let waiting = Arc::new(AtomicUsize::new(0));
+    let carrier = Carrier { client, stream, max_entries: config.max_entries, waiting: waiting.clone() };
+    (Outbox { letters, waiting, max_waiting: config.max_waiting, state }, carrier.run(received))
+}
+
+impl Outbox {
+    /// What others may do without.
+    pub(super) fn send_if_room(&self, record: &Record) {
+        if self.waiting.load(Ordering::Relaxed) > self.max_waiting {
+            self.state.unshared.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.send(record);
+        }
+    }
+
+    /// What others must hear of, however late.
+    pub(super) fn send(&self, record: &Record) {
+        self.post(record, None);
+    }
+
+    /// The same, and tells when it has been told.
+    pub(super) fn send_and_tell(&self, record: &Record) -> oneshot::Receiver<()> {
+        let (told, when) = oneshot::channel();
+        self.post(record, Some(told));
+        when
+    }
+
+    fn post(&self, record: &Record, told: Option<oneshot::Sender<()>>) {
+        let record = record.to_bytes();
+        self.waiting.fetch_add(record.len(), Ordering::Relaxed);
+        // Nobody carries any more when the runtime ends.
+        let _ = self.letters.send(Letter { record, told });
+    }
+}
+
+struct Carrier {
+    client: redis::Client,
+    stream: String,
+    max_entries: u64,
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Carrier {
+    async fn run(self, mut letters: mpsc::UnboundedReceiver<Letter>) {
+        let (mut connection, mut wait) = (None, FIRST_WAIT);
+        let mut batch = Vec::new();
+        while letters.recv_many(&mut batch, BATCH).await > 0 {
+            // Told twice is told once: entries have names.
+            while !self.carry(&batch, &mut connection).await {
+                connection = None;
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(LAST_WAIT);
+            }
+            wait = FIRST_WAIT;
+            for letter in batch.drain(..) {
+                self.waiting.fetch_sub(letter.record.len(), Ordering::Relaxed);
+                if let Some(told) = letter.told {
+                    let _ = told.send(());
+                }
+            }
+        }
+    }
+
+    async fn carry(&self, letters: &[Letter], connection: &mut Option<MultiplexedConnection>) -> bool {
+        let carried = async {
+            let connection = match connection {
+                Some(connection) => connection,
+                None => connection.insert(connect(&self.client).await?),
+            };
+            let mut pipe = redis::pipe();
+            for letter in letters {
+                let add = pipe.cmd("XADD").arg(&self.stream).arg("MAXLEN").arg("~").arg(self.max_entries);
+                add.arg("*").arg("r").arg(&letter.record).ignore();
+            }
+            pipe.query_async::<()>(connection).await
+        };
+        matches!(tokio::time::timeout(PATIENCE, carried).await, Ok(Ok(())))
+    }
+}
+
+pub(super) const FIRST_WAIT: Duration = Duration::from_millis(50);
+pub(super) const LAST_WAIT: Duration = Duration::from_secs(2);
+
+/// A connection without limits of its own: whoever uses it has some.
+pub(super) async fn connect(client: &redis::Client) -> redis::RedisResult<MultiplexedConnection> {
+    let config = redis::AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(None);
+    client.get_multiplexed_async_connection_with_config(&config).await
+}
