@@ -53,6 +53,8 @@ impl Wire {
 /// How the adapter for one exchange is set up.
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
+    /// The id of the exchange.
+    pub(crate) exchange: String,
     /// The adapter's kind: `azure-openai`.
     pub(crate) kind: String,
     pub(crate) api: Api,
@@ -83,6 +85,7 @@ impl Target {
             _ => Api::Default,
         };
         Self {
+            exchange: fixture.id(),
             prefix: prefix(&kind, api, path),
             model: model(fixture, path),
             project: segment_after(path, "projects"),

@@ -2,7 +2,6 @@
 //! as that client gets it.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -27,7 +26,8 @@ use super::reverse::Ask;
 pub(crate) struct Gateway {
     process: Child,
     address: String,
-    /// The configured provider of each target.
+    /// The configured provider of each exchange. Each has its own: what a gateway learns from a recorded failure (a
+    /// rejected key, a provider that rests) must not show in the next exchange.
     names: BTreeMap<String, String>,
     /// Holds the configuration file.
     _folder: tempfile::TempDir,
@@ -49,18 +49,16 @@ pub(crate) struct Answer {
 }
 
 impl Gateway {
-    /// Starts `binary` with one provider for each target, all of them at `origin`.
+    /// Starts `binary` with one provider for each exchange, all of them at `origin`.
     pub(crate) async fn start(binary: &Path, targets: &[Target], origin: &str) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let address = free_address()?;
         let mut names = BTreeMap::new();
-        let mut config = format!("[server]\nlisten = \"{address}\"\n");
+        let mut config = format!("[server]\nlisten = \"{address}\"\n[router]\nnum_retries = 0\n");
         for target in targets {
             let name = format!("p{}", names.len());
-            if let Entry::Vacant(place) = names.entry(key_of(target)) {
-                config.push_str(&provider_table(&name, target, origin));
-                place.insert(name);
-            }
+            config.push_str(&provider_table(&name, target, origin));
+            names.insert(target.exchange.clone(), name);
         }
         let file = folder.path().join("gateway.toml");
         std::fs::write(&file, config)?;
@@ -89,7 +87,7 @@ impl Gateway {
 
     /// Sends the neutral request to the target's provider.
     pub(crate) async fn ask(&self, target: &Target, ask: &Ask) -> Result<Answer> {
-        let name = self.names.get(&key_of(target)).context("no provider was configured for this exchange")?;
+        let name = self.names.get(&target.exchange).context("no provider was configured for this exchange")?;
         let (path, mut body) = match ask {
             Ask::Chat(chat) => ("/v1/chat/completions", chat.clone()),
             Ask::Embed(embed) => ("/v1/embeddings", embed.clone()),
@@ -123,12 +121,6 @@ impl Gateway {
 fn free_address() -> Result<String> {
     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
     Ok(listener.local_addr()?.to_string())
-}
-
-/// What makes two targets the same provider in the configuration.
-fn key_of(target: &Target) -> String {
-    let Target { kind, api, prefix, project, region, api_version, headers, .. } = target;
-    format!("{kind} {api:?} {prefix} {project:?} {region:?} {api_version:?} {headers:?}")
 }
 
 fn provider_table(name: &str, target: &Target, origin: &str) -> String {

@@ -98,6 +98,7 @@ enum Verdict {
 
 fn target(kind: &str, api: Api, model: &str) -> Target {
     Target {
+        exchange: String::new(),
         kind: kind.into(),
         api,
         prefix: String::new(),
