@@ -27,8 +27,11 @@ pub(crate) struct Wants {
 impl Wants {
     pub(crate) fn new(directive: CacheDirective, config: &ExactCacheConfig, tool_calls: bool) -> Self {
         let CacheDirective { no_cache, no_store, force, only_if_cached, max_age, max_stale, .. } = directive;
+        // A call that takes no entry of any age asks anew, as with `no_cache`.
+        let anew = no_cache || max_age == Some(Duration::ZERO);
+        let max_age = max_age.filter(|age| !age.is_zero());
         Self {
-            look: !no_cache,
+            look: !anew,
             store: !no_store,
             only: only_if_cached,
             tool_calls: tool_calls || force,

@@ -118,7 +118,8 @@ async fn an_entry_is_fresh_for_its_time_and_no_longer() {
 // S4.1
 #[tokio::test]
 async fn what_it_has_done_can_be_read() {
-    let builder = ExactCacheLayer::builder().price_of(|model, usage| (model == "m").then(|| usage.total() * 1000));
+    let builder =
+        ExactCacheLayer::builder().price_of(|model, usage| (model == "m").then(|| usage.total() * 1000));
     let lab = lab_with(builder, counting());
     for question in ["a", "b", "a", "a"] {
         lab.text(call(question)).await;
@@ -129,7 +130,10 @@ async fn what_it_has_done_can_be_read() {
     let stats = lab.cache.stats();
     assert_eq!((stats.hits, stats.misses, stats.stored, stats.entries), (2, 2, 2, 2));
     assert_eq!(stats.hit_rate(), 0.5);
-    assert_eq!(stats.not_cached.iter().map(|(why, count)| (why.as_str(), *count)).collect::<Vec<_>>(), [("random", 1)]);
+    assert_eq!(
+        stats.not_cached.iter().map(|(why, count)| (why.as_str(), *count)).collect::<Vec<_>>(),
+        [("random", 1)]
+    );
     assert!(stats.bytes > 0);
     assert_eq!((stats.saved, stats.saved_nano_usd), (Usage::new(20, 4), 24_000));
     assert_eq!(stats.saved_by_model, [("m".into(), Usage::new(20, 4))]);

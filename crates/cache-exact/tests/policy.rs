@@ -42,7 +42,10 @@ async fn calls_that_want_another_answer_each_time_are_not_cached() {
         }
         assert_eq!(lab.calls(), 2, "{why}");
         let stats = lab.cache.stats();
-        assert_eq!(stats.not_cached.iter().map(|(why, count)| (why.as_str(), *count)).collect::<Vec<_>>(), [(why, 2)]);
+        assert_eq!(
+            stats.not_cached.iter().map(|(why, count)| (why.as_str(), *count)).collect::<Vec<_>>(),
+            [(why, 2)]
+        );
         assert_eq!((stats.entries, stats.misses), (0, 0));
     }
 }
@@ -91,7 +94,15 @@ async fn a_policy_of_ones_own_has_its_way() {
     let of = |user: &str| changed(|request| request.user = Some(user.into()));
     assert_eq!((lab.status(of("ann")).await, lab.status(of("ann")).await), ("miss", "hit"));
     assert_eq!((lab.status(of("bob")).await, lab.status(of("bob")).await), ("bypass", "bypass"));
-    assert!(StandardPolicy::new().any_temperature().tools().several_answers().time_sensitive().judge(&of("bob")).is_ok());
+    assert!(
+        StandardPolicy::new()
+            .any_temperature()
+            .tools()
+            .several_answers()
+            .time_sensitive()
+            .judge(&of("bob"))
+            .is_ok()
+    );
 }
 
 #[tokio::test]
@@ -129,7 +140,10 @@ async fn only_if_cached_asks_nobody() {
     let mut only = call("a");
     only.context_mut().cache.only_if_cached = true;
     let error = mainstay_provider_core::Provider::ask(&lab.service, only.clone()).await.unwrap_err();
-    assert_eq!((error.kind(), error.status(), error.code()), (ErrorKind::Unavailable, Some(504), Some("not_in_cache")));
+    assert_eq!(
+        (error.kind(), error.status(), error.code()),
+        (ErrorKind::Unavailable, Some(504), Some("not_in_cache"))
+    );
     let mut random = only.clone();
     random.request_mut().temperature = None;
     assert_eq!(lab.kind(random).await, ErrorKind::Unavailable);

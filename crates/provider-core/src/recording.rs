@@ -406,7 +406,9 @@ enum Events {
 impl Events {
     fn len(&self) -> usize {
         match self {
-            Self::Recorded(recorded) => recorded.streamed.as_ref().map_or(0, |streamed| streamed.chunks.len()),
+            Self::Recorded(recorded) => {
+                recorded.streamed.as_ref().map_or(0, |streamed| streamed.chunks.len())
+            }
             Self::Made(chunks) => chunks.len(),
         }
     }
