@@ -1,0 +1,307 @@
+//! The one product that a transformer is made of: few rows by many columns, the columns laid out beforehand.
+//!
+//! A general product packs both sides anew each time, and a query of ten tokens is over before that pays. Here the
+//! weights are laid out once, in panels that are read from front to back; a tile of the answer stays in registers
+//! until it is done.
+
+use fearless_simd::prelude::*;
+use fearless_simd::{Level, dispatch};
+use ndarray::ArrayView2;
+
+use super::gelu::gelu;
+
+/// Columns of a panel: two AVX-512 registers, four of AVX2, eight of NEON.
+pub(super) const WIDTH: usize = 32;
+
+/// A matrix as the right side of a product: panels of [`WIDTH`] columns, in each the rows one after the other. The
+/// last panel is filled up with zeros.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Columns {
+    panels: Vec<f32>,
+    depth: usize,
+    columns: usize,
+}
+
+impl Columns {
+    /// Lays out the transpose of a matrix: each of its rows is a column of the product, as in the file of a model.
+    pub(super) fn of_transposed(matrix: ArrayView2<'_, f32>) -> Self {
+        let mut columns = Self::default();
+        columns.lay_out_transposed(matrix);
+        columns
+    }
+
+    pub(super) fn lay_out_transposed(&mut self, matrix: ArrayView2<'_, f32>) {
+        let (columns, depth) = matrix.dim();
+        self.resize(depth, columns);
+        for (column, values) in matrix.rows().into_iter().enumerate() {
+            let start = (column / WIDTH) * depth * WIDTH + column % WIDTH;
+            let places = self.panels[start..].iter_mut().step_by(WIDTH);
+            for (place, value) in places.zip(values) {
+                *place = *value;
+            }
+        }
+    }
+
+    /// Lays out a matrix as it stands.
+    pub(super) fn lay_out(&mut self, matrix: ArrayView2<'_, f32>) {
+        let (depth, columns) = matrix.dim();
+        self.resize(depth, columns);
+        for (row, values) in matrix.rows().into_iter().enumerate() {
+            for (column, value) in values.iter().enumerate() {
+                self.panels[(column / WIDTH * depth + row) * WIDTH + column % WIDTH] = *value;
+            }
+        }
+    }
+
+    fn resize(&mut self, depth: usize, columns: usize) {
+        (self.depth, self.columns) = (depth, columns);
+        self.panels.clear();
+        self.panels.resize(columns.div_ceil(WIDTH) * WIDTH * depth, 0.0);
+    }
+}
+
+/// A matrix as the left side of a product: blocks of rows of nearly the same height, in each the columns one after the
+/// other, so that a step of the product reads one run of values.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Rows {
+    blocks: Vec<f32>,
+    depth: usize,
+    rows: usize,
+    highest: usize,
+}
+
+impl Rows {
+    pub(super) fn lay_out(&mut self, level: Level, matrix: ArrayView2<'_, f32>) {
+        let (rows, depth) = matrix.dim();
+        (self.rows, self.depth, self.highest) = (rows, depth, highest_block(level));
+        self.blocks.clear();
+        self.blocks.resize(rows * depth, 0.0);
+        for (start, height) in blocks(rows, self.highest) {
+            let block = &mut self.blocks[start * depth..(start + height) * depth];
+            for row in 0..height {
+                let places = block[row..].iter_mut().step_by(height);
+                for (place, value) in places.zip(matrix.row(start + row)) {
+                    *place = *value;
+                }
+            }
+        }
+    }
+}
+
+/// What happens to a finished tile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Then {
+    /// It is the answer.
+    Keep,
+    /// Its GELU is the answer.
+    Gelu,
+    /// It is added to what is there.
+    Add,
+}
+
+/// `rows × columns + bias` into `out`, whose rows begin `stride` apart.
+pub(super) fn multiply(
+    level: Level,
+    rows: &Rows,
+    columns: &Columns,
+    bias: Option<&[f32]>,
+    then: Then,
+    out: &mut [f32],
+    stride: usize,
+) {
+    debug_assert_eq!(rows.depth, columns.depth, "the sides of a product fit");
+    for (index, panel) in columns.panels.chunks_exact((columns.depth * WIDTH).max(1)).enumerate() {
+        let first = index * WIDTH;
+        let width = WIDTH.min(columns.columns - first);
+        let mut start = [0.0; WIDTH];
+        if let Some(bias) = bias {
+            start[..width].copy_from_slice(&bias[first..first + width]);
+        }
+        for (row, height) in blocks(rows.rows, rows.highest) {
+            let block = &rows.blocks[row * rows.depth..(row + height) * rows.depth];
+            let tile = Tile { block, panel, start: &start, then, width };
+            tile.compute(level, height, &mut out[row * stride + first..], stride);
+        }
+    }
+}
+
+/// As many rows as keep a tile two registers wide in registers, beside what is being multiplied: of 32 registers 24,
+/// of 16 registers 12.
+fn highest_block(level: Level) -> usize {
+    if dispatch!(level, simd => lanes(simd)) == 16 || cfg!(target_arch = "aarch64") { 12 } else { 6 }
+}
+
+#[inline(always)]
+fn lanes<S: Simd>(_: S) -> usize {
+    S::f32s::LEN
+}
+
+/// Cuts rows into as few blocks as can be, none much lower than the others.
+fn blocks(rows: usize, highest: usize) -> impl Iterator<Item = (usize, usize)> {
+    let count = rows.div_ceil(highest.max(1)).max(1);
+    let (height, higher) = (rows / count, rows % count);
+    let mut start = 0;
+    (0..count).map(move |block| {
+        let height = height + usize::from(block < higher);
+        start += height;
+        (start - height, height)
+    })
+}
+
+struct Tile<'a> {
+    block: &'a [f32],
+    panel: &'a [f32],
+    start: &'a [f32; WIDTH],
+    then: Then,
+    /// How many columns are of the matrix, and not filling.
+    width: usize,
+}
+
+impl Tile<'_> {
+    fn compute(&self, level: Level, height: usize, out: &mut [f32], stride: usize) {
+        match height {
+            0 => {}
+            1 => dispatch!(level, simd => self.rows::<_, 1>(simd, out, stride)),
+            2 => dispatch!(level, simd => self.rows::<_, 2>(simd, out, stride)),
+            3 => dispatch!(level, simd => self.rows::<_, 3>(simd, out, stride)),
+            4 => dispatch!(level, simd => self.rows::<_, 4>(simd, out, stride)),
+            5 => dispatch!(level, simd => self.rows::<_, 5>(simd, out, stride)),
+            6 => dispatch!(level, simd => self.rows::<_, 6>(simd, out, stride)),
+            7 => dispatch!(level, simd => self.rows::<_, 7>(simd, out, stride)),
+            8 => dispatch!(level, simd => self.rows::<_, 8>(simd, out, stride)),
+            9 => dispatch!(level, simd => self.rows::<_, 9>(simd, out, stride)),
+            10 => dispatch!(level, simd => self.rows::<_, 10>(simd, out, stride)),
+            11 => dispatch!(level, simd => self.rows::<_, 11>(simd, out, stride)),
+            _ => dispatch!(level, simd => self.rows::<_, 12>(simd, out, stride)),
+        }
+    }
+
+    #[inline(always)]
+    fn rows<S: Simd, const HEIGHT: usize>(&self, simd: S, out: &mut [f32], stride: usize) {
+        let (block, _) = self.block.as_chunks::<HEIGHT>();
+        let (panel, _) = self.panel.as_chunks::<WIDTH>();
+        let lanes = S::f32s::LEN;
+        for pair in 0..WIDTH / (2 * lanes) {
+            let column = pair * 2 * lanes;
+            if column >= self.width {
+                break;
+            }
+            let (left, right) = (column..column + lanes, column + lanes..column + 2 * lanes);
+            let bias = [
+                S::f32s::from_slice(simd, &self.start[left.clone()]),
+                S::f32s::from_slice(simd, &self.start[right.clone()]),
+            ];
+            let mut sums = [bias; HEIGHT];
+            for (values, weights) in block.iter().zip(panel) {
+                let weights = [
+                    S::f32s::from_slice(simd, &weights[left.clone()]),
+                    S::f32s::from_slice(simd, &weights[right.clone()]),
+                ];
+                for row in 0..HEIGHT {
+                    let value = S::f32s::splat(simd, values[row]);
+                    sums[row][0] = value.mul_add(weights[0], sums[row][0]);
+                    sums[row][1] = value.mul_add(weights[1], sums[row][1]);
+                }
+            }
+            for (row, sums) in sums.iter().enumerate() {
+                self.finish(simd, sums, column, &mut out[row * stride..]);
+            }
+        }
+    }
+
+    /// Writes one row of a tile to its place in `out`, which begins at the panel's first column.
+    #[inline(always)]
+    fn finish<S: Simd>(&self, simd: S, sums: &[S::f32s; 2], column: usize, out: &mut [f32]) {
+        let lanes = S::f32s::LEN;
+        if column + 2 * lanes <= self.width {
+            for (half, sum) in sums.iter().enumerate() {
+                let at = column + half * lanes;
+                self.store(simd, *sum, &mut out[at..at + lanes]);
+            }
+            return;
+        }
+        // The filling of a last panel has no place in `out`.
+        let mut padded = [0.0; WIDTH];
+        let rest = &mut out[column..self.width];
+        padded[..rest.len()].copy_from_slice(rest);
+        for (half, sum) in sums.iter().enumerate() {
+            self.store(simd, *sum, &mut padded[half * lanes..(half + 1) * lanes]);
+        }
+        rest.copy_from_slice(&padded[..rest.len()]);
+    }
+
+    #[inline(always)]
+    fn store<S: Simd>(&self, simd: S, sum: S::f32s, place: &mut [f32]) {
+        let value = match self.then {
+            Then::Keep => sum,
+            Then::Gelu => gelu(simd, sum),
+            Then::Add => sum + S::f32s::from_slice(simd, place),
+        };
+        value.store_slice(place);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::Array2;
+
+    fn random(rng: &mut fastrand::Rng, rows: usize, columns: usize) -> Array2<f32> {
+        Array2::from_shape_simple_fn((rows, columns), || rng.f32() - 0.5)
+    }
+
+    /// Every level that this machine has; the highest is what is used.
+    fn levels() -> Vec<Level> {
+        let best = Level::new();
+        #[cfg(target_arch = "x86_64")]
+        {
+            let mut levels = vec![best];
+            levels.extend(best.as_avx2().map(Level::Avx2));
+            levels.extend(best.as_sse4_2().map(Level::Sse4_2));
+            levels
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        vec![best]
+    }
+
+    #[test]
+    fn it_is_the_product_of_ndarray_in_every_shape() {
+        let mut rng = fastrand::Rng::with_seed(7);
+        for level in levels() {
+            for (rows, depth, columns) in
+                [(1, 1, 1), (2, 3, 33), (5, 32, 64), (7, 40, 31), (12, 48, 32), (13, 16, 100), (30, 64, 96)]
+            {
+                let (left, right) = (random(&mut rng, rows, depth), random(&mut rng, depth, columns));
+                let bias: Vec<f32> = (0..columns).map(|_| rng.f32()).collect();
+                let (mut packed, mut plain) = (Rows::default(), Columns::default());
+                packed.lay_out(level, left.view());
+                plain.lay_out(right.view());
+                let transposed = Columns::of_transposed(right.t().as_standard_layout().view());
+                assert_eq!(plain.panels, transposed.panels, "both ways to lay out columns agree");
+
+                let expected = left.dot(&right) + ndarray::aview1(&bias);
+                let mut out = vec![1.0; rows * columns];
+                multiply(level, &packed, &plain, Some(&bias), Then::Keep, &mut out, columns);
+                close(&out, expected.iter().copied());
+                multiply(level, &packed, &plain, Some(&bias), Then::Add, &mut out, columns);
+                close(&out, expected.iter().map(|value| 2.0 * value));
+            }
+        }
+    }
+
+    #[track_caller]
+    fn close(found: &[f32], expected: impl Iterator<Item = f32>) {
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-5, "{found} is not {expected}");
+        }
+    }
+
+    #[test]
+    fn rows_are_cut_into_blocks_of_nearly_the_same_height() {
+        let cut = |rows| blocks(rows, 12).map(|(_, height)| height).collect::<Vec<_>>();
+        assert_eq!(cut(12), [12]);
+        assert_eq!(cut(16), [8, 8]);
+        assert_eq!(cut(29), [10, 10, 9]);
+        assert_eq!(blocks(29, 12).map(|(start, _)| start).collect::<Vec<_>>(), [0, 10, 20]);
+    }
+}
