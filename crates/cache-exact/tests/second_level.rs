@@ -1,0 +1,298 @@
+//! A second level that does not do what it should is a miss, and costs 50 ms at most (S1, S2).
+
+mod common;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use common::{Lab, call, counting, lab_with, streaming};
+use futures_util::future::join_all;
+use mainstay_cache_exact::{
+    Entry, ExactCacheBuilder, ExactCacheLayer, ExactStore, Key, MemoryStore, Scope, StoreError, StoreFuture,
+};
+use mainstay_provider_core::{Event, Events, Provider};
+use tokio::time::Instant;
+
+/// How a store fails.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Mood {
+    Well,
+    Frozen,
+    Refuses,
+    Slow(Duration),
+    Damaged,
+}
+
+/// A store with moods.
+#[derive(Clone)]
+struct Moody {
+    mood: Arc<Mutex<Mood>>,
+    asked: Arc<AtomicUsize>,
+    store: MemoryStore,
+}
+
+impl Moody {
+    fn new(mood: Mood) -> Self {
+        Self { mood: Arc::new(Mutex::new(mood)), asked: Arc::default(), store: MemoryStore::new(1 << 20) }
+    }
+
+    fn be(&self, mood: Mood) {
+        *self.mood.lock().unwrap() = mood;
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    async fn mood(&self) -> Result<(), StoreError> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let mood = *self.mood.lock().unwrap();
+        match mood {
+            Mood::Well => Ok(()),
+            Mood::Frozen => std::future::pending().await,
+            Mood::Refuses => Err(StoreError::Failed("refused".into())),
+            Mood::Slow(time) => {
+                tokio::time::sleep(time).await;
+                Ok(())
+            }
+            Mood::Damaged => Err(StoreError::Damaged),
+        }
+    }
+}
+
+impl ExactStore for Moody {
+    fn get<'a>(&'a self, key: &'a Key) -> StoreFuture<'a, Option<Entry>> {
+        Box::pin(async move {
+            self.mood().await?;
+            self.store.get(key).await
+        })
+    }
+
+    fn put<'a>(&'a self, key: &'a Key, entry: &'a Entry) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            self.mood().await?;
+            self.store.put(key, entry).await
+        })
+    }
+
+    fn remove<'a>(&'a self, key: &'a Key) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            self.mood().await?;
+            self.store.remove(key).await
+        })
+    }
+
+    fn clear<'a>(&'a self, scope: &'a Scope) -> StoreFuture<'a, u64> {
+        Box::pin(async move {
+            self.mood().await?;
+            self.store.clear(scope).await
+        })
+    }
+
+    fn ping(&self) -> StoreFuture<'_, ()> {
+        Box::pin(self.mood())
+    }
+}
+
+fn with(store: &Moody) -> ExactCacheBuilder {
+    ExactCacheLayer::builder().second_level(store.clone())
+}
+
+async fn settle() {
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// How long each of these questions takes.
+async fn times(lab: &Lab, questions: std::ops::Range<u32>) -> Vec<u128> {
+    let mut times = Vec::new();
+    for question in questions {
+        let begun = Instant::now();
+        lab.text(call(&format!("question {question}"))).await;
+        times.push(begun.elapsed().as_millis());
+    }
+    times
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_one_process_has_asked_another_need_not_ask() {
+    let store = Moody::new(Mood::Well);
+    let (one, other) = (lab_with(with(&store), counting()), lab_with(with(&store), counting()));
+    assert_eq!(one.text(call("a")).await, "answer 1");
+    let begun = Instant::now();
+    settle().await;
+    tokio::time::advance(Duration::from_secs(60)).await;
+    let reply = other.ask(streaming(call("a"))).await;
+    let mainstay_provider_core::CacheStatus::Hit { age } = reply.head.cache else {
+        panic!("{:?}", reply.head)
+    };
+    assert_eq!(age, begun.elapsed(), "as old as it is, not as long as it has been here");
+    assert_eq!(reply.collect().await.unwrap().text(), "answer 1");
+    assert_eq!(other.calls(), 0);
+    // From now on it is in its memory.
+    let asked = store.asked();
+    assert_eq!(other.status(call("a")).await, "hit");
+    assert_eq!(store.asked(), asked);
+    let second = other.cache.stats().second.unwrap();
+    assert_eq!((second.hits, second.misses), (1, 0));
+    assert_eq!(other.cache.stats().hits, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_who_miss_at_once_look_once() {
+    let store = Moody::new(Mood::Slow(Duration::from_millis(20)));
+    let lab = lab_with(with(&store), counting());
+    join_all((0..50).map(|_| lab.service.ask(call("a")))).await;
+    settle().await;
+    assert_eq!((store.asked(), lab.calls()), (2, 1), "one look and one write");
+}
+
+// S1, S2
+#[tokio::test(start_paused = true)]
+async fn a_frozen_store_costs_50_ms_on_the_first_calls_and_nothing_after() {
+    let store = Moody::new(Mood::Frozen);
+    let lab = lab_with(with(&store), counting());
+    let times = times(&lab, 0..200).await;
+    assert!(times[..3].iter().all(|time| *time <= 50), "{times:?}");
+    assert!(times[3..].iter().all(|time| *time == 0), "{times:?}");
+    let second = lab.cache.stats().second.unwrap();
+    assert!(second.is_left_alone && second.timeouts >= 3);
+    assert_eq!(lab.calls(), 200, "all were answered");
+}
+
+// S1, S2: all at once
+#[tokio::test(start_paused = true)]
+async fn a_crowd_at_a_frozen_store_waits_50_ms_once() {
+    let store = Moody::new(Mood::Frozen);
+    let lab = lab_with(with(&store), counting());
+    let begun = Instant::now();
+    join_all((0..500).map(|number| lab.service.ask(call(&number.to_string())))).await;
+    assert_eq!(begun.elapsed().as_millis(), 50);
+    assert_eq!(times(&lab, 0..20).await, [0; 20]);
+}
+
+// S1, S2
+#[tokio::test(start_paused = true)]
+async fn a_store_that_refuses_or_is_damaged_costs_nothing() {
+    for mood in [Mood::Refuses, Mood::Damaged, Mood::Slow(Duration::from_millis(49))] {
+        let store = Moody::new(mood);
+        let lab = lab_with(with(&store), counting());
+        let times = times(&lab, 0..50).await;
+        let most = if mood == Mood::Slow(Duration::from_millis(49)) { 49 } else { 0 };
+        assert!(times.iter().all(|time| *time <= most), "{mood:?} {times:?}");
+        let second = lab.cache.stats().second.unwrap();
+        assert_eq!(second.is_left_alone, mood == Mood::Refuses);
+        assert_eq!(second.damaged > 0, mood == Mood::Damaged);
+        assert_eq!(lab.calls(), 50);
+    }
+}
+
+// S2: nobody pays for the look whether it is back.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_back_is_used_again_and_both_are_told() {
+    let told = Arc::new(Mutex::new(Vec::<Event>::new()));
+    let hear = told.clone();
+    let events = Events::to(move |event| hear.lock().unwrap().push(event));
+    let store = Moody::new(Mood::Frozen);
+    let lab = lab_with(with(&store).events(events), counting());
+    times(&lab, 0..5).await;
+    let asked = store.asked();
+    assert_eq!(times(&lab, 5..100).await, [0; 95]);
+    settle().await;
+    assert_eq!(store.asked(), asked, "it is left alone");
+    // One look a second at first, then less often; each caller is answered at once.
+    for second in 0..40 {
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(times(&lab, 1_000 + second..1_001 + second).await, [0]);
+        settle().await;
+    }
+    let looks = store.asked() - asked;
+    assert!((4..=6).contains(&looks), "{looks}");
+    store.be(Mood::Well);
+    tokio::time::advance(Duration::from_secs(31)).await;
+    assert_eq!(times(&lab, 5_000..5_001).await, [0]);
+    settle().await;
+    assert!(!lab.cache.stats().second.unwrap().is_left_alone);
+    lab.text(call("again")).await;
+    settle().await;
+    let other = lab_with(with(&store), counting());
+    assert_eq!(other.status(call("again")).await, "hit");
+    let told = told.lock().unwrap();
+    assert_eq!(
+        told.iter().map(|event| event.name).collect::<Vec<_>>(),
+        ["cache.store_lost", "cache.store_back"]
+    );
+    assert_eq!(told[0].attributes, [("cache", "exact".into()), ("reason", "timeout".into())]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_memory_has_needs_no_store() {
+    let store = Moody::new(Mood::Well);
+    let lab = lab_with(with(&store), counting());
+    lab.text(call("a")).await;
+    settle().await;
+    store.be(Mood::Frozen);
+    let begun = Instant::now();
+    for _ in 0..10 {
+        assert_eq!(lab.status(call("a")).await, "hit");
+    }
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_a_write() {
+    let store = Moody::new(Mood::Slow(Duration::from_millis(5)));
+    let lab = lab_with(with(&store), counting());
+    let begun = Instant::now();
+    lab.text(call("a")).await;
+    assert_eq!(begun.elapsed().as_millis(), 5, "for the look only");
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_if_cached_looks_into_the_second_level() {
+    let store = Moody::new(Mood::Well);
+    lab_with(with(&store), counting()).text(call("a")).await;
+    settle().await;
+    let lab = lab_with(with(&store), counting());
+    let only = |question: &str| {
+        let mut call = call(question);
+        call.context_mut().cache.only_if_cached = true;
+        call
+    };
+    assert_eq!(lab.status(only("a")).await, "hit");
+    assert_eq!(lab.service.ask(only("b")).await.unwrap_err().code(), Some("not_in_cache"));
+    store.be(Mood::Frozen);
+    let begun = Instant::now();
+    assert!(lab.service.ask(only("c")).await.is_err());
+    assert_eq!(begun.elapsed().as_millis(), 50);
+    assert_eq!(lab.calls(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_purge_reaches_the_second_level_and_says_when_it_does_not() {
+    let store = Moody::new(Mood::Well);
+    let lab = lab_with(with(&store), counting());
+    lab.text(call("a")).await;
+    settle().await;
+    let acme = mainstay_provider_core::Namespace::new("acme");
+    assert_eq!(lab.cache.purge(&acme).await.unwrap(), 1);
+    assert_eq!(lab.status(call("a")).await, "miss");
+    store.be(Mood::Refuses);
+    assert!(lab.cache.purge(&acme).await.is_err());
+    assert_eq!(lab.cache.stats().entries, 0, "memory is empty all the same");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stale_entry_of_the_second_level_is_a_last_resort() {
+    let store = Moody::new(Mood::Well);
+    lab_with(with(&store).ttl(Duration::from_secs(10)), counting()).text(call("a")).await;
+    settle().await;
+    tokio::time::advance(Duration::from_secs(60)).await;
+    let lab = lab_with(with(&store), counting());
+    assert!(lab.cache.stale(&call("a")).is_none(), "it is not in this process");
+    let reply = lab.cache.stale_anywhere(&call("a")).await.unwrap();
+    assert_eq!(reply.head.cache.as_str(), "stale");
+    assert_eq!(lab.status(call("a")).await, "miss", "a call that did not ask for stale answers gets none");
+}
