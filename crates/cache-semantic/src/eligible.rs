@@ -141,8 +141,8 @@ fn has_time_word(sentence: &str) -> bool {
         let with = |words: &[&str]| words.contains(&word.as_str());
         let found = match before.as_str() {
             "right" => word == "now",
-            "the" => with(&["moment", "forecast"]),
-            "this" => with(&["week", "month", "year", "weekend", "morning", "afternoon", "evening", "season", "quarter"]),
+            "the" => word == "forecast",
+            "this" => with(&["week", "weekend", "morning", "afternoon", "evening"]),
             "stock" | "share" | "exchange" => with(&["price", "prices", "rate", "rates"]),
             "weather" => with(&["like", "forecast", "in"]),
             "breaking" => word == "news",
@@ -158,7 +158,7 @@ fn has_time_word(sentence: &str) -> bool {
 }
 
 const TIME_WORDS: &[&str] =
-    &["today", "todays", "tonight", "tomorrow", "yesterday", "currently", "current", "latest", "nowadays"];
+    &["today", "todays", "tonight", "tomorrow", "yesterday", "latest"];
 
 #[cfg(test)]
 mod tests {
@@ -168,7 +168,6 @@ mod tests {
     fn a_question_about_now_is_told_from_one_that_mentions_a_day() {
         for asks in [
             "What is the weather like in Paris?",
-            "who is the current president of France",
             "What happened today?",
             "What's the latest version of Rust?",
             "What time is it?",
@@ -181,6 +180,8 @@ mod tests {
             "I saw my doctor yesterday. Can I drink coffee with these pills?",
             "What is the capital of France?",
             "What happens now that my card has expired?",
+            // The answer of yesterday still holds: what is kept is kept for a day.
+            "who is the current president of France",
             "How do I live with a cat?",
         ] {
             assert!(!asks_about_now(does_not), "{does_not}");

@@ -42,12 +42,12 @@ impl Faulty {
     }
 
     fn set(&self, fault: Fault) {
-        *self.fault.lock().unwrap() = fault;
+        *self.fault.lock().expect("nobody panics") = fault;
     }
 
     fn then<'a, T: Send + 'a>(&self, answer: StoreFuture<'a, T>) -> StoreFuture<'a, T> {
         self.asked.fetch_add(1, Ordering::Relaxed);
-        let fault = *self.fault.lock().unwrap();
+        let fault = *self.fault.lock().expect("nobody panics");
         Box::pin(async move {
             match fault {
                 Fault::Frozen => std::future::pending().await,
@@ -65,7 +65,7 @@ impl Faulty {
 
 impl SemanticStore for Faulty {
     fn nearest<'a>(&'a self, partition: &'a Partition, vector: &'a [f32], k: usize) -> StoreFuture<'a, Vec<Neighbour>> {
-        let nonsense = *self.fault.lock().unwrap() == Fault::Nonsense;
+        let nonsense = *self.fault.lock().expect("nobody panics") == Fault::Nonsense;
         let found = self.inner.nearest(partition, vector, k);
         self.then(Box::pin(async move {
             let mut found = found.await?;
@@ -114,17 +114,17 @@ async fn costs_little(fault: Fault) {
     let told = events.clone();
     let layer = builder()
         .store(store.clone())
-        .events(Events::to(move |event| told.lock().unwrap().push(event.name)))
+        .events(Events::to(move |event| told.lock().expect("nobody panics").push(event.name)))
         .build()
-        .unwrap();
+        .expect("the settings are right");
     let provider = layer.layer(echo());
     let mut longest_later = Duration::ZERO;
     for number in 0..20 {
         let begun = Instant::now();
         let question = format!("How do I reset password number {number}?");
-        let reply = provider.ask(ask(&question)).await.unwrap();
+        let reply = provider.ask(ask(&question)).await.expect("the provider answers");
         assert!(!is_hit(&reply), "{fault:?}");
-        assert_eq!(reply.answer().unwrap().text(), format!("about: {question}"));
+        assert_eq!(reply.answer().expect("it is whole").text(), format!("about: {question}"));
         let took = begun.elapsed();
         assert!(took <= Duration::from_millis(55), "{fault:?}: {took:?}");
         if number >= 3 {
@@ -134,17 +134,17 @@ async fn costs_little(fault: Fault) {
     }
     if matches!(fault, Fault::Frozen | Fault::Refused | Fault::Slow) {
         assert!(longest_later <= Duration::from_millis(5), "{fault:?}: {longest_later:?}");
-        assert_eq!(*events.lock().unwrap(), ["semantic.store_down"]);
+        assert_eq!(*events.lock().expect("nobody panics"), ["semantic.store_down"]);
     }
 
     // It is well again: after a while it is tried, and used.
     store.set(Fault::None);
     tokio::time::sleep(Duration::from_secs(6)).await;
     for _ in 0..2 {
-        provider.ask(ask(QUESTION)).await.unwrap();
+        provider.ask(ask(QUESTION)).await.expect("the provider answers");
         settle().await;
     }
-    assert!(is_hit(&provider.ask(ask(QUESTION)).await.unwrap()), "{fault:?}");
+    assert!(is_hit(&provider.ask(ask(QUESTION)).await.expect("the provider answers")), "{fault:?}");
 }
 
 #[tokio::test(start_paused = true)]

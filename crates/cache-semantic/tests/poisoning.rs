@@ -19,16 +19,16 @@ fn streamed() -> Call {
 /// After `first` was asked, the question is asked upstream again.
 async fn is_not_kept(step: Step, first: Call) {
     let upstream = Scripted::new([step, Step::text("fresh"), Step::text("fresh")]);
-    let layer = builder().build().unwrap();
+    let layer = builder().build().expect("the settings are right");
     let provider = layer.layer(upstream);
     if let Ok(reply) = provider.ask(first).await {
         let _whole = reply.collect().await;
     }
     settle().await;
     assert_eq!(layer.cache().stats().kept, 0);
-    let again = provider.ask(ask(QUESTION)).await.unwrap();
+    let again = provider.ask(ask(QUESTION)).await.expect("the provider answers");
     assert!(!is_hit(&again));
-    assert_eq!(again.answer().unwrap().text(), "fresh");
+    assert_eq!(again.answer().expect("it is whole").text(), "fresh");
 }
 
 fn finished(message: Message, reason: FinishReason) -> Step {

@@ -2,7 +2,8 @@
 
 use super::lexicon::{Class, Joint, Lexicon, Tense};
 use super::question::{Asks, Question, Word};
-use super::{Difference, Verdict, order};
+use super::order::{self, Order};
+use super::{Difference, Verdict};
 
 /// Two questions, and which word of one is which of the other.
 pub(crate) struct Comparison<'a> {
@@ -60,17 +61,21 @@ impl<'a> Comparison<'a> {
     }
 
     pub(crate) fn verdict(&self, strict: bool) -> Verdict {
-        match self.find_veto() {
-            Some(difference) => Verdict::veto(difference),
-            None => self.doubt(strict),
+        if let Some(difference) = self.find_veto() {
+            return Verdict::veto(difference);
         }
+        let doubts = self.doubts();
+        if strict && let Some(doubt) = doubts.first_serious() {
+            return Verdict::veto(doubt.difference());
+        }
+        Verdict { veto: None, doubt: doubts.sum(), because: doubts.because() }
     }
 
     fn find_veto(&self) -> Option<Difference> {
         if self.numbers_differ() {
             return Some(Difference::Number);
         }
-        if count(self.a, Class::Negation) != count(self.b, Class::Negation) {
+        if self.is_denial() {
             return Some(Difference::Negation);
         }
         if self.opposites() {
@@ -91,27 +96,63 @@ impl<'a> Comparison<'a> {
         if self.tenses_differ() {
             return Some(Difference::Tense);
         }
-        if order::differs(self) {
+        if order::of(self) == Order::Scrambled {
             return Some(Difference::Order);
-        }
-        if self.asked_differ() {
-            return Some(Difference::Asked);
         }
         None
     }
 
+    /// Another number on the other side, or one more.
     fn numbers_differ(&self) -> bool {
-        self.only_a().chain(self.only_b()).any(Word::is_number)
+        let a = self.only_a().filter(|word| word.is_number()).count();
+        let b = self.only_b().filter(|word| word.is_number()).count();
+        a > 0 && b > 0 || a + b > 0 && self.is_same_but_for(Word::is_number)
+    }
+
+    /// Whether everything but these words is on both sides.
+    fn is_same_but_for(&self, but: impl Fn(&Word) -> bool) -> bool {
+        self.only_a().chain(self.only_b()).all(|word| !word.is_content() || but(word))
+    }
+
+    /// One is denied and the other is not, and there is hardly any other difference. In two questions that say the same in
+    /// other words one may be denied ("I can't find it", "it is missing").
+    fn is_denial(&self) -> bool {
+        denials(self.a) != denials(self.b)
+            && self.unmatched() <= 1
+            && !self.only_a().any(|word| is_trouble(self.a.letters(word)))
+            && !self.only_b().any(|word| is_trouble(self.b.letters(word)))
+            || self.denies_another()
+    }
+
+    /// Both deny something, but not the same: `without food` and `without water`.
+    fn denies_another(&self) -> bool {
+        let denied = |question: &Question| {
+            let at = question.words.iter().position(|word| word.is(Class::Negation))?;
+            question.words[at + 1..].iter().find(|word| word.is_content()).map(|word| word.key)
+        };
+        let says = |question: &Question, key| question.words.iter().any(|word| word.key == key);
+        match (denied(self.a), denied(self.b)) {
+            (Some(a), Some(b)) if a != b => says(self.a, b) || says(self.b, a),
+            _ => false,
+        }
+    }
+
+    /// How many words say what only one of the questions is about.
+    pub(crate) fn unmatched(&self) -> usize {
+        self.only_a().chain(self.only_b()).filter(|word| word.is_content()).count()
     }
 
     fn opposites(&self) -> bool {
         let lexicon = Lexicon::get();
+        // "Not accepting" and "denying": denied twice.
+        let is_denied_twice = denials(self.a) != denials(self.b);
         let only_b = self.only_b();
         self.only_a().any(|one| {
             only_b.clone().any(|other| {
-                lexicon.are_opposite(one.key, other.key)
-                    || is_denied_form(self.a.letters(one), self.b.letters(other))
-                    || is_denied_form(self.b.letters(other), self.a.letters(one))
+                !(is_denied_twice && one.is_content() && other.is_content())
+                    && (lexicon.are_opposite(one.key, other.key)
+                        || is_denied_form(self.a.letters(one), self.b.letters(other))
+                        || is_denied_form(self.b.letters(other), self.a.letters(one)))
             })
         })
     }
@@ -121,40 +162,45 @@ impl<'a> Comparison<'a> {
         self.only_a().any(|one| only_b.clone().any(|other| one.known.is_of_sort(&other.known)))
     }
 
+    /// A name on each side that the other does not have; where something is to be chosen, on one side.
     fn names_differ(&self) -> bool {
-        let names_a = self.only_a().filter(|word| word.is_name && word.is_content());
-        let names_b = self.only_b().filter(|word| word.is_name && word.is_content());
-        names_a.chain(names_b).next().is_some()
+        let is_name = |word: &Word| word.is_name && word.is_content();
+        let (a, b) = (self.only_a().any(is_name), self.only_b().any(is_name));
+        let is_choice = |question: &Question| {
+            question.words.iter().any(|word| matches!(word.joint(), Some(Joint::Or | Joint::Versus)))
+        };
+        a && b || (a || b) && is_choice(self.a) && is_choice(self.b)
     }
 
     fn joints_differ(&self) -> bool {
-        let ors = |question: &Question| {
-            question.words.iter().filter(|word| word.joint() == Some(Joint::Or)).count().min(1)
-        };
-        let ands = |question: &Question| {
-            question.words.iter().filter(|word| word.joint() == Some(Joint::And)).count().min(1)
-        };
-        let (or_a, or_b, and_a, and_b) = (ors(self.a), ors(self.b), ands(self.a), ands(self.b));
-        (or_a > or_b && and_b > and_a) || (or_b > or_a && and_a > and_b)
+        let has = |question: &Question, joint| question.words.iter().any(|word| word.joint() == Some(joint));
+        let (or_a, or_b) = (has(self.a, Joint::Or), has(self.b, Joint::Or));
+        let (and_a, and_b) = (has(self.a, Joint::And), has(self.b, Joint::And));
+        (or_a && !or_b && and_b && !and_a) || (or_b && !or_a && and_a && !and_b)
     }
 
     /// `Is A seen by B` is not `does A see B`.
     fn roles_differ(&self) -> bool {
-        let by = |question: &Question| question.words.iter().any(|word| question.letters(word) == "by");
-        by(self.a) != by(self.b) && self.only_a().chain(self.only_b()).all(|word| !word.is_content())
+        let by = |question: &Question| {
+            question.words.windows(2).any(|pair| question.letters(&pair[0]) == "by" && (pair[1].is_content() || pair[1].is_article))
+        };
+        by(self.a) != by(self.b) && self.is_same_but_for(|_| false)
     }
 
     fn tenses_differ(&self) -> bool {
-        let has = |question: &Question, words: &[&str]| {
-            question.words.iter().any(|word| words.contains(&question.letters(word)))
-        };
-        let change = ["becoming", "former", "formerly", "ex", "future", "becomes", "wannabe"];
-        if change.iter().any(|word| has(self.a, &[word]) != has(self.b, &[word])) {
+        const CHANGE: &[&str] = &["becoming", "former", "formerly", "ex", "becomes", "wannabe", "aspiring"];
+        let has = |question: &Question, wanted: &str| question.words.iter().any(|word| question.letters(word) == wanted);
+        if CHANGE.iter().any(|word| has(self.a, word) != has(self.b, word)) {
             return true;
         }
         let used_to = |question: &Question| {
             question.words.windows(2).any(|pair| {
-                matches!(question.letters(&pair[0]), "use" | "used") && question.letters(&pair[1]) == "to"
+                let is_used = match question.letters(&pair[0]) {
+                    "used" => true,
+                    "use" => question.words.iter().any(|word| word.tense() == Some(Tense::Past)),
+                    _ => false,
+                };
+                is_used && question.letters(&pair[1]) == "to"
             })
         };
         if used_to(self.a) != used_to(self.b) {
@@ -163,42 +209,200 @@ impl<'a> Comparison<'a> {
         let tense = |question: &Question, tense| question.words.iter().any(|word| word.tense() == Some(tense));
         let (past_a, past_b) = (tense(self.a, Tense::Past), tense(self.b, Tense::Past));
         let (future_a, future_b) = (tense(self.a, Tense::Future), tense(self.b, Tense::Future));
-        (past_a && future_b && !future_a && !past_b) || (past_b && future_a && !future_b && !past_a)
+        self.unmatched() <= 2
+            && ((past_a && future_b && !future_a && !past_b) || (past_b && future_a && !future_b && !past_a))
     }
 
-    fn asked_differ(&self) -> bool {
-        let (a, b) = (self.a.asks, self.b.asks);
+    pub(crate) fn doubts(&self) -> Doubts {
+        let mut doubts = Doubts::default();
+        let (mut plain_a, mut plain_b) = (0, 0);
+        for (question, other, plain) in [(self.a, &self.to_b, &mut plain_a), (self.b, &self.to_a, &mut plain_b)] {
+            for (at, word) in question.words.iter().enumerate().filter(|(at, _)| other[*at].is_none()) {
+                match word.known.class {
+                    Class::Content if word.is_name && is_part_of_name(question, other, at) => doubts.add(Doubt::NamePart),
+                    Class::Content if word.is_name => doubts.add(Doubt::NameAdded),
+                    Class::Content if is_trouble(question.letters(word)) => doubts.add(Doubt::Trouble),
+                    Class::Content if is_superlative(question.letters(word)) => doubts.add(Doubt::Superlative),
+                    Class::Content => *plain += 1,
+                    Class::Number => doubts.add(Doubt::NumberAdded),
+                    Class::Light => doubts.add(Doubt::Light),
+                    Class::Pronoun => doubts.add(Doubt::Person),
+                    Class::Preposition => doubts.add(Doubt::Preposition),
+                    Class::Verb(tense) => match tense {
+                        Tense::Past => doubts.add(Doubt::Past),
+                        Tense::Should | Tense::Must | Tense::Would | Tense::Can => doubts.add(Doubt::Modal),
+                        _ => {}
+                    },
+                    _ => {}
+                }
+            }
+        }
+        doubts.set(Doubt::Replaced, plain_a.min(plain_b));
+        doubts.set(Doubt::Added, plain_a.max(plain_b) - plain_a.min(plain_b));
+        doubts.set(Doubt::Loose, self.loose as usize);
+        if order::of(self) == Order::Moved {
+            doubts.add(Doubt::Moved);
+        }
+        if denials(self.a) != denials(self.b) {
+            let troubles = |words: &Question| words.words.iter().any(|word| is_trouble(words.letters(word)));
+            // "I can't log in", "I have trouble to log in": denied both, in their way.
+            doubts.add(if troubles(self.a) || troubles(self.b) { Doubt::Light } else { Doubt::Denied });
+        }
+        let (content_a, content_b) = (self.a.content(), self.b.content());
+        if content_a.min(content_b) <= 2 && plain_a + plain_b > 0 {
+            doubts.add(Doubt::Short);
+        }
+        if content_a.abs_diff(content_b) >= 4 {
+            doubts.add(Doubt::Longer);
+        }
+        if self.a.is_question != self.b.is_question {
+            doubts.add(Doubt::Told);
+        }
+        self.doubt_what_is_asked(&mut doubts);
+        doubts
+    }
+
+    fn doubt_what_is_asked(&self, doubts: &mut Doubts) {
         let strong = Asks::WHY | Asks::WHEN | Asks::WHERE | Asks::WHO | Asks::HOW_MANY | Asks::HOW_LONG | Asks::HOW_MUCH;
-        let (only_a, only_b) = (a.0 & !b.0, b.0 & !a.0);
-        only_a & strong != 0 && only_b != 0 || only_b & strong != 0 && only_a != 0
-    }
-
-    fn doubt(&self, strict: bool) -> Verdict {
-        let content = |words: &mut dyn Iterator<Item = &'a Word>| words.filter(|word| word.is_content()).count();
-        let only_a = content(&mut self.only_a());
-        let only_b = content(&mut self.only_b());
-        let replaced = only_a.min(only_b);
-        let added = only_a.max(only_b) - replaced;
-        if strict && replaced > 0 {
-            return Verdict::veto(Difference::Replaced);
+        let (a, b) = (self.a.asks.0, self.b.asks.0);
+        let (only_a, only_b) = (a & !b, b & !a);
+        if only_a & strong != 0 && only_b != 0 || only_b & strong != 0 && only_a != 0 {
+            doubts.add(Doubt::AskedOther);
+        } else if (only_a | only_b) & !Asks::WHAT != 0 {
+            doubts.add(Doubt::Asked);
         }
-        if strict && added > 0 {
-            return Verdict::veto(Difference::Added);
-        }
-        let asked = f32::from(u8::from(self.a.asks.0 & !Asks::WHAT != self.b.asks.0 & !Asks::WHAT));
-        let doubt = 0.04 * replaced as f32 + 0.02 * added as f32 + 0.02 * asked + 0.005 * self.loose as f32;
-        let because = match (replaced, added) {
-            (0, 0) if asked > 0.0 => Some(Difference::Asked),
-            (0, 0) => None,
-            (0, _) => Some(Difference::Added),
-            _ => Some(Difference::Replaced),
-        };
-        Verdict { veto: None, doubt, because }
     }
 }
 
-fn count(question: &Question, class: Class) -> usize {
-    question.words.iter().filter(|word| word.is(class)).count()
+/// What may change an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Doubt {
+    Replaced,
+    Added,
+    NameAdded,
+    NamePart,
+    NumberAdded,
+    Superlative,
+    Trouble,
+    AskedOther,
+    Asked,
+    Moved,
+    Modal,
+    Past,
+    Person,
+    Light,
+    Preposition,
+    Loose,
+    Denied,
+    Short,
+    Longer,
+    Told,
+}
+
+/// How often each of them was met.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Doubts(pub(crate) [u8; 20]);
+
+const ALL: [(Doubt, f32); 20] = [
+    (Doubt::Replaced, 0.003),
+    (Doubt::Added, 0.001),
+    (Doubt::NameAdded, 0.015),
+    (Doubt::NamePart, 0.0),
+    (Doubt::NumberAdded, 0.015),
+    (Doubt::Superlative, 0.01),
+    (Doubt::Trouble, 0.03),
+    (Doubt::AskedOther, 0.01),
+    (Doubt::Asked, 0.0),
+    (Doubt::Moved, 0.003),
+    (Doubt::Modal, 0.0),
+    (Doubt::Past, 0.0),
+    (Doubt::Person, 0.01),
+    (Doubt::Light, 0.003),
+    (Doubt::Preposition, 0.0),
+    (Doubt::Loose, 0.0),
+    (Doubt::Denied, 0.01),
+    (Doubt::Short, 0.015),
+    (Doubt::Longer, 0.02),
+    (Doubt::Told, 0.02),
+];
+
+impl Doubts {
+    fn add(&mut self, doubt: Doubt) {
+        self.0[doubt as usize] = self.0[doubt as usize].saturating_add(1);
+    }
+
+    fn set(&mut self, doubt: Doubt, count: usize) {
+        self.0[doubt as usize] = u8::try_from(count).unwrap_or(u8::MAX);
+    }
+
+    fn sum(&self) -> f32 {
+        ALL.iter().map(|(doubt, weight)| f32::from(self.0[*doubt as usize]) * weight).sum()
+    }
+
+    fn first_serious(&self) -> Option<Doubt> {
+        ALL.iter().find(|(doubt, weight)| *weight >= 0.02 && self.0[*doubt as usize] > 0).map(|(doubt, _)| *doubt)
+    }
+
+    fn because(&self) -> Option<Difference> {
+        let worth = |(doubt, weight): &(Doubt, f32)| f32::from(self.0[*doubt as usize]) * weight;
+        let most = ALL.iter().max_by(|a, b| worth(a).total_cmp(&worth(b)))?;
+        (worth(most) > 0.0).then(|| most.0.difference())
+    }
+}
+
+impl Doubt {
+    fn difference(self) -> Difference {
+        match self {
+            Self::Replaced | Self::Loose => Difference::Replaced,
+            Self::Added | Self::Superlative | Self::Trouble | Self::Light | Self::Preposition => Difference::Added,
+            Self::NameAdded | Self::NamePart => Difference::Name,
+            Self::NumberAdded => Difference::Number,
+            Self::AskedOther | Self::Asked => Difference::Asked,
+            Self::Moved => Difference::Order,
+            Self::Denied => Difference::Negation,
+            Self::Short | Self::Longer | Self::Told => Difference::Added,
+            Self::Modal | Self::Past => Difference::Tense,
+            Self::Person => Difference::Role,
+        }
+    }
+}
+
+/// Whether a name stands beside another one that both questions have: `Donald` in `Donald Trump`.
+fn is_part_of_name(question: &Question, other: &[Option<u16>], at: usize) -> bool {
+    let words = &question.words;
+    let before = words[at].joins_name && other[at - 1].is_some();
+    let after = words.get(at + 1).is_some_and(|next| next.joins_name && other[at + 1].is_some());
+    before || after
+}
+
+/// Words of something going wrong.
+fn is_trouble(word: &str) -> bool {
+    const WORDS: &[&str] = &[
+        "problem", "problems", "trouble", "troubles", "issue", "issues", "error", "errors", "difficulty", "unable", "fail",
+        "fails", "failed", "failing", "failure", "decline", "declined", "declining", "denied", "reject", "rejected", "stop",
+        "stopped", "stops", "prevent", "prevents", "avoid", "lack", "lacks", "wrong", "broken", "refuse", "refused", "lost",
+        "stolen", "missing", "unsure", "unsuccessful", "without",
+    ];
+    WORDS.contains(&word)
+}
+
+fn is_superlative(word: &str) -> bool {
+    const WORDS: &[&str] = &["best", "good", "better", "most", "greatest", "top", "great", "worst", "first", "favorite", "favourite", "main"];
+    WORDS.contains(&word)
+}
+
+/// How often something is denied. "Or not" denies nothing.
+fn denials(question: &Question) -> usize {
+    let words = &question.words;
+    (0..words.len())
+        .filter(|at| words[*at].is(Class::Negation))
+        .filter(|at| {
+            // "Or not", "if not", "why not" deny nothing.
+            !at.checked_sub(1).is_some_and(|before| {
+                words[before].joint() == Some(Joint::Or) || matches!(question.letters(&words[before]), "if" | "why" | "whether")
+            })
+        })
+        .count()
 }
 
 /// `happy` and `unhappy`.

@@ -23,6 +23,8 @@ pub(crate) enum Class {
     Filler,
     /// `not`, `never`, `without`.
     Negation,
+    /// `get`, `know`: verbs that say little.
+    Weak,
     /// `he`, `her`.
     Pronoun,
     /// `and`, `or`, `versus`.
@@ -189,11 +191,15 @@ const CLASSES: &[(Class, &str)] = &[
         Class::Function,
         "a an the this that these those there here it its itself i me my mine myself we us our ours ourselves you your \
          yours yourself u ur one ones oneself someone somebody anyone anybody everyone everybody people they them their \
-         theirs themselves something anything thing things stuff some any each such so as if whether which than then \
-         but because since though although while of s t im etc eg ie vs like way ways kind kinds sort sorts type types \
-         be being been am get gets getting got gotten have having go going do doing done make makes making made \
-         let lets want wants wanted need needs needed know tell show give help find please kindly \
+         theirs themselves something anything thing things stuff some any each such so as if whether than then \
+         but because since though although while of s t im etc eg ie vs way ways kind kinds sort sorts type types \
+         let lets please kindly \
          yes ok okay well much many lot lots few bit per own same else ever",
+    ),
+    (
+        Class::Weak,
+        "be being been get gets getting got gotten have having go going do doing done make makes making made want wants \
+         wanted need needs needed know knows knew tell tells told show shows give gives gave help helps find finds like",
     ),
     (Class::Light, "just only really even also too still already again yet almost nearly very quite rather so-called"),
     (
@@ -204,9 +210,8 @@ const CLASSES: &[(Class, &str)] = &[
     ),
     (
         Class::Negation,
-        "not no never none neither nor without cannot nobody nothing nowhere hardly barely rarely seldom non lack lacks \
-         lacking unable except excluding fail fails failed refuse refuses refused avoid avoids avoiding prevent \
-         prevents stop stops stopping stopped",
+        "not no never none neither nor without cannot nobody nothing nowhere hardly barely rarely seldom non except \
+         excluding",
     ),
     (Class::Pronoun, "he him his himself she her hers herself"),
     (Class::Joint(Joint::And), "and plus both simultaneously together"),
@@ -358,7 +363,7 @@ const SAME: &str = "
     interview hiring
     country nation state
     war conflict
-    president leader
+    president leader potus
     election elect vote
     die death dead
     kill murder
@@ -373,7 +378,7 @@ const SAME: &str = "
     human humans
     life live living
     world earth
-    universe space
+    universe space world
     time period
     year annual
     kilogram kg kilo

@@ -142,9 +142,9 @@ impl Asked {
         Comparison::new(&self.question, &other).verdict(self.guards == Guards::Strict)
     }
 
-    /// How many words say what the question is about.
-    pub(crate) fn content_words(&self) -> usize {
-        self.question.content()
+    pub(crate) fn counts(&self, other: &str) -> [u8; 20] {
+        let other = Question::read(other);
+        Comparison::new(&self.question, &other).doubts().0
     }
 }
 

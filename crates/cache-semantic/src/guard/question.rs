@@ -10,6 +10,8 @@ pub(crate) struct Question {
     letters: String,
     pub(crate) words: Vec<Word>,
     pub(crate) asks: Asks,
+    /// It has a question mark.
+    pub(crate) is_question: bool,
 }
 
 /// One word.
@@ -26,6 +28,8 @@ pub(crate) struct Word {
     pub(crate) after_comma: bool,
     /// A sentence begins with it.
     pub(crate) begins: bool,
+    /// `a`, `an`, `the`.
+    pub(crate) is_article: bool,
     /// Stands directly after another name.
     pub(crate) joins_name: bool,
 }
@@ -184,6 +188,7 @@ impl<'a> Reader<'a> {
             letters: String::with_capacity(text.len() + 16),
             words: Vec::with_capacity(text.len() / 5 + 4),
             asks: Asks::default(),
+            is_question: text.contains('?'),
         };
         Self { text, question, lexicon: Lexicon::get(), begins: true, comma: false, shouts: !text.bytes().any(|byte| byte.is_ascii_lowercase()) }
     }
@@ -205,7 +210,7 @@ impl<'a> Reader<'a> {
                 '.' | '?' | '!' | '\n' => self.begins = true,
                 ',' | ';' | ':' | '(' | ')' | '[' | ']' => self.comma = true,
                 '&' | '+' => self.push("and", false),
-                '/' => self.push("or", false),
+                '/' => self.comma = true,
                 '%' => self.push("percent", false),
                 '$' => self.push("dollar", false),
                 '€' => self.push("euro", false),
@@ -235,8 +240,9 @@ impl<'a> Reader<'a> {
             self.push("usa", true);
             return;
         }
-        if word.len() >= 2 && !self.shouts && word.bytes().all(|byte| byte.is_ascii_uppercase()) {
-            self.abbreviation(word_small);
+        if matches!(word, "IT" | "WHO") && !self.shouts {
+            // Computers and the health organisation, not the pronouns.
+            self.add(word_small, !key(word_small), Known { class: Class::Content, ..self.lexicon.of(0) }, true);
             return;
         }
         let is_name = (large && !self.begins) || (inner && word.chars().count() > 1);
@@ -269,17 +275,6 @@ impl<'a> Reader<'a> {
         let _ = &mut small;
         let word_small: String = small.as_str().into();
         self.push(&word_small, is_name);
-    }
-
-    /// `IT` and `WHO` are no pronouns.
-    fn abbreviation(&mut self, small: &str) {
-        let plain = self.lexicon.of(key(small));
-        if plain.class == Class::Content {
-            self.push(small, true);
-        } else {
-            let known = Known { class: Class::Content, ..plain };
-            self.add(small, !key(small), known, true);
-        }
     }
 
     /// `3pm`, `10kg`, `29th`, `2k`: the number, and what it counts.
@@ -352,6 +347,7 @@ impl<'a> Reader<'a> {
             is_name,
             after_comma: std::mem::take(&mut self.comma),
             begins: std::mem::take(&mut self.begins),
+            is_article: matches!(word, "a" | "an" | "the"),
             joins_name: false,
         });
     }
@@ -369,7 +365,7 @@ impl Small {
                 '’' | '‘' | '`' => small.push('\''),
                 '.' if abbreviation => {}
                 letter if letter.is_ascii() => small.push(letter.to_ascii_lowercase()),
-                letter => small.extend(letter.to_lowercase()),
+                letter => small.extend(letter.to_lowercase().map(plain)),
             }
         }
         Self(small)
@@ -377,6 +373,24 @@ impl Small {
 
     fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// The letter without its accent.
+fn plain(letter: char) -> char {
+    match letter {
+        'à'..='å' | 'ā' | 'ă' | 'ą' => 'a',
+        'ç' | 'ć' | 'č' => 'c',
+        'è'..='ë' | 'ē' | 'ę' | 'ě' => 'e',
+        'ì'..='ï' | 'ī' => 'i',
+        'ñ' | 'ń' | 'ň' => 'n',
+        'ò'..='ö' | 'ø' | 'ō' => 'o',
+        'ù'..='ü' | 'ū' | 'ů' => 'u',
+        'ý' | 'ÿ' => 'y',
+        'ś' | 'š' => 's',
+        'ź' | 'ż' | 'ž' => 'z',
+        'ł' => 'l',
+        letter => letter,
     }
 }
 

@@ -11,7 +11,7 @@ pub(crate) fn key(text: &str) -> u64 {
 /// The key of the stem of a word in small letters.
 pub(crate) fn stem_key(word: &str) -> u64 {
     let word = IRREGULAR.binary_search_by_key(&word, |(form, _)| form).map_or(word, |at| IRREGULAR[at].1);
-    let fits = (4..=LONGEST).contains(&word.len())
+    let fits = (3..=LONGEST).contains(&word.len())
         && word.bytes().all(|byte| byte.is_ascii_lowercase())
         && UNCHANGED.binary_search(&word).is_err();
     if !fits {
@@ -192,6 +192,8 @@ const IRREGULAR: &[(&str, &str)] = &[
     ("drove", "drive"),
     ("dying", "die"),
     ("eaten", "eat"),
+    ("favourite", "favorite"),
+    ("favourites", "favorite"),
     ("fed", "feed"),
     ("feet", "foot"),
     ("fell", "fall"),

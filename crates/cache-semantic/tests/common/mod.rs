@@ -1,5 +1,5 @@
 //! What the tests share: an embedder that counts words, and a provider that says what it was asked.
-#![allow(dead_code)]
+#![allow(dead_code, unreachable_pub)]
 
 use std::time::Duration;
 
