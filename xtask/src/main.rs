@@ -20,7 +20,15 @@ mod house;
 #[cfg(feature = "lab")]
 mod lab;
 mod metadata;
-#[cfg(not(all(feature = "conformance", feature = "faults", feature = "lab", feature = "sim")))]
+#[cfg(feature = "prices")]
+mod prices;
+#[cfg(not(all(
+    feature = "conformance",
+    feature = "faults",
+    feature = "lab",
+    feature = "prices",
+    feature = "sim"
+)))]
 mod relaunch;
 mod release_check;
 mod sdk;
@@ -60,6 +68,15 @@ mod lab {
     }
 }
 
+#[cfg(not(feature = "prices"))]
+mod prices {
+    pub(crate) use crate::relaunch::Options;
+
+    pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+        crate::relaunch::run("prices", options)
+    }
+}
+
 #[cfg(not(feature = "sim"))]
 mod sim {
     pub(crate) use crate::relaunch::Options;
@@ -94,6 +111,8 @@ enum Command {
     Faults(faults::Options),
     /// The storm experiment and an outage, in figures and plots.
     Lab(lab::Options),
+    /// The built-in price table beside a list of prices.
+    Prices(prices::Options),
     /// The whole failure path in simulated worlds, thousands of them, and what must hold in each.
     Sim(sim::Options),
 }
@@ -108,6 +127,7 @@ fn main() -> ExitCode {
         Command::Conformance(options) => conformance::run(&options),
         Command::Faults(options) => faults::run(&options),
         Command::Lab(options) => lab::run(&options),
+        Command::Prices(options) => prices::run(&options),
         Command::Sim(options) => sim::run(&options),
     };
     match result {
