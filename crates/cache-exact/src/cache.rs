@@ -31,6 +31,8 @@ struct Inner {
     flights: Arc<Flights>,
     counters: Counters,
     price_of: Option<PriceOf>,
+    /// Whether the service inside is a cache too.
+    before_another: bool,
     events: Events,
     /// How often something was forgotten on purpose. An answer that was under way meanwhile is not kept.
     purges: AtomicU64,
@@ -59,6 +61,7 @@ impl ExactCache {
         policy: Arc<dyn CachePolicy>,
         second: Option<Arc<dyn ExactStore>>,
         price_of: Option<PriceOf>,
+        before_another: bool,
         events: &Events,
     ) -> Self {
         let (timeout, failures) = (config.store_timeout, config.store_failures);
@@ -73,6 +76,7 @@ impl ExactCache {
             config,
             policy,
             price_of,
+            before_another,
         }))
     }
 
@@ -183,17 +187,13 @@ impl ExactCache {
             && let Err(why) = policy.judge(call)
         {
             counters.not_cached(why);
-            return if directive.only_if_cached {
-                Plan::Answer(Err(not_in_the_cache()))
-            } else {
-                Plan::Leave
-            };
+            return if directive.only_if_cached { self.nothing() } else { Plan::Leave };
         }
         let wants = Wants::new(directive, config, policy.keeps_tool_calls());
         if !wants.look {
             counters.bypassed.one();
             if wants.only {
-                return Plan::Answer(Err(not_in_the_cache()));
+                return self.nothing();
             }
             if !wants.store {
                 return Plan::Leave;
@@ -208,9 +208,18 @@ impl ExactCache {
         }
         if wants.only && !self.has_second_level() {
             counters.misses.one();
-            return Plan::Answer(Err(not_in_the_cache()));
+            return self.nothing();
         }
         Plan::Ask(Asked { key, wants })
+    }
+
+    /// A call wants a cached answer only, and there is none here.
+    fn nothing(&self) -> Plan {
+        if self.0.before_another { Plan::Leave } else { Plan::Answer(Err(not_in_the_cache())) }
+    }
+
+    pub(crate) fn is_before_another(&self) -> bool {
+        self.0.before_another
     }
 
     /// The reply of an entry; nothing of the answer is copied.

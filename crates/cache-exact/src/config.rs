@@ -99,7 +99,9 @@ impl ExactCacheConfig {
         policy
     }
 
-    fn check(&self) -> Result<(), InvalidConfig> {
+    /// # Errors
+    /// A time or a size that is zero or too large, or a shared scope without a name.
+    pub fn check(&self) -> Result<(), InvalidConfig> {
         let times = [
             ("ttl", self.ttl, true),
             ("max_ttl", self.max_ttl, true),
@@ -160,6 +162,7 @@ pub struct ExactCacheBuilder {
     policy: Option<Arc<dyn CachePolicy>>,
     second: Option<Arc<dyn ExactStore>>,
     price_of: Option<PriceOf>,
+    before_another: bool,
     events: Events,
 }
 
@@ -233,6 +236,13 @@ impl ExactCacheBuilder {
         self
     }
 
+    /// Whether the service inside is a cache too, a semantic one for instance: then a call that wants a cached answer only
+    /// goes on to it, and that one refuses it. `false` when not set.
+    pub fn before_another_cache(mut self, is: bool) -> Self {
+        self.before_another = is;
+        self
+    }
+
     /// Who hears of a second level that is lost and found again.
     pub fn events(mut self, events: Events) -> Self {
         self.events = events;
@@ -246,7 +256,7 @@ impl ExactCacheBuilder {
     pub fn build(self) -> Result<ExactCacheLayer, InvalidConfig> {
         self.config.check()?;
         let policy = self.policy.unwrap_or_else(|| Arc::new(self.config.policy()));
-        let cache = ExactCache::new(self.config, policy, self.second, self.price_of, &self.events);
+        let cache = ExactCache::new(self.config, policy, self.second, self.price_of, self.before_another, &self.events);
         Ok(ExactCacheLayer::new(cache))
     }
 }

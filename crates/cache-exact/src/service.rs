@@ -129,12 +129,16 @@ where
         }
     }
 
-    async fn answer_from_cache_only(&self) -> Result<Reply, Error> {
+    async fn answer_from_cache_only(self) -> Result<Reply, Error> {
         let kept = self.cache.look_again(&self.asked).await;
-        kept.and_then(|kept| self.hit(&kept)).ok_or_else(|| {
-            self.cache.missed();
-            not_in_the_cache()
-        })
+        if let Some(reply) = kept.and_then(|kept| self.hit(&kept)) {
+            return Ok(reply);
+        }
+        self.cache.missed();
+        match self.cache.is_before_another() {
+            true => ask_inner(self.inner, self.call).await,
+            false => Err(not_in_the_cache()),
+        }
     }
 
     fn deadline(&self) -> Option<Instant> {

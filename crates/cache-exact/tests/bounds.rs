@@ -1,4 +1,5 @@
 //! The memory is bounded, whatever is asked.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

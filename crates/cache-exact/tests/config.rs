@@ -1,4 +1,5 @@
 //! Settings are checked where they enter.
+#![allow(clippy::unwrap_used)]
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
 //! What every layer and every store keeps.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

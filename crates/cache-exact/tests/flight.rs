@@ -1,4 +1,5 @@
 //! Identical calls at the same time share one upstream call, and nobody depends on another.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

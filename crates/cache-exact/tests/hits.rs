@@ -1,4 +1,5 @@
 //! What was answered once is answered again, whole or as a stream.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

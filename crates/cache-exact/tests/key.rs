@@ -1,4 +1,5 @@
 //! Everything that can change the answer is in the key.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! What is not the model's whole answer to this very question is never given to the next who asks.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

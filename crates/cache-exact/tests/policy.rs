@@ -1,4 +1,5 @@
 //! Which calls are cached (S4.3), and how a call overrides it.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! The second level in a real Redis. Without `redis-server` on this machine these tests say so and pass.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 #![cfg(feature = "redis")]
 
 mod common;
@@ -6,12 +7,13 @@ mod common;
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use common::{Lab, call, call_of, chunks, counting, lab_with, pieces, streaming};
 use mainstay_cache_exact::{ExactCacheLayer, Key, RedisConfig, RedisStore, Sharing, contract};
 use mainstay_provider_core::test_kit::{Scripted, Step};
 use mainstay_provider_core::{Namespace, Provider};
+use tokio::time::Instant;
 
 /// A server of its own, gone with this.
 struct Server {

@@ -1,4 +1,5 @@
 //! A second level that does not do what it should is a miss, and costs 50 ms at most (S1, S2).
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Nobody is given what another tenant has asked.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

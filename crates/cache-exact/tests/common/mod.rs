@@ -46,7 +46,7 @@ pub(crate) fn lab_with(builder: ExactCacheBuilder, upstream: Scripted) -> Lab {
 pub(crate) fn counting() -> Scripted {
     let count = Arc::new(Mutex::new(0));
     Scripted::by(move |_| {
-        let mut count = count.lock().unwrap();
+        let mut count = count.lock().expect("nobody panics with it");
         *count += 1;
         Step::text(format!("answer {count}")).usage(Usage::new(10, 2))
     })

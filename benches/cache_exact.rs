@@ -1,0 +1,202 @@
+//! What a hit of the exact cache costs: in memory beside a bare `get` of moka, in Redis beside a bare `GET`.
+#![allow(missing_docs, reason = "criterion's macros make public functions")]
+
+#[path = "shared/instant.rs"]
+mod instant;
+
+use std::hint::black_box;
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use bytes::Bytes;
+use criterion::{Criterion, criterion_group, criterion_main};
+use instant::Instant;
+use mainstay_cache_exact::{ExactCacheLayer, ExactCached, ExactStore, Key, RedisConfig, RedisStore, Sharing};
+use mainstay_provider_core::chat::Message;
+use mainstay_provider_core::{Call, CacheStatus, ChatRequest, Namespace, Provider, Reply};
+use tokio::runtime::{Builder, Runtime};
+use tower::{Layer, Service};
+
+/// A deterministic request of about 2 KB as it stands on the wire.
+fn call(number: usize) -> Call {
+    let system = "You answer questions about the rigging of ships, briefly and to the point. ".repeat(14);
+    let question = format!("{number}: What holds the mast, and what does the mast hold? ").repeat(15);
+    let mut request = ChatRequest::new("bench-model", vec![Message::system(system), Message::user(question)]);
+    request.temperature = Some(0.0);
+    request.max_tokens = Some(256);
+    let mut call = Call::new(request);
+    call.context_mut().namespace = Namespace::new("bench");
+    call
+}
+
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
+
+async fn ask(service: &mut ExactCached<Instant>, call: Call) -> Reply {
+    std::future::poll_fn(|task| service.poll_ready(task)).await.expect("it is always ready");
+    service.call(call).await.expect("an answer")
+}
+
+/// Reads a stream as it comes, or takes the whole.
+async fn read(reply: Reply) -> usize {
+    if !reply.is_stream() {
+        return reply.answer().map_or(0, |answer| answer.raw().map_or(0, Bytes::len));
+    }
+    let mut chunks = reply.into_stream();
+    let mut bytes = 0;
+    while let Some(chunk) = chunks.next().await {
+        bytes += chunk.expect("a chunk").to_json().len();
+    }
+    bytes
+}
+
+fn in_memory(criterion: &mut Criterion) {
+    let runtime = runtime();
+    let mut service = ExactCacheLayer::builder().build().expect("the defaults are right").layer(Instant::new());
+    let whole = call(1);
+    let mut streamed = call(2);
+    streamed.request_mut().stream = Some(true);
+    let length = serde_json::to_vec(whole.request()).map_or(0, |text| text.len());
+    assert!((1_900..2_200).contains(&length), "{length} bytes");
+    for call in [&whole, &streamed] {
+        runtime.block_on(async { read(ask(&mut service, call.clone()).await).await });
+        let again = runtime.block_on(ask(&mut service, call.clone()));
+        assert!(matches!(again.head.cache, CacheStatus::Hit { .. }));
+    }
+    let mut group = criterion.benchmark_group("cache_exact");
+    let bare = moka::sync::Cache::<[u8; 32], std::sync::Arc<Vec<u8>>>::builder()
+        .max_capacity(1 << 20)
+        .time_to_live(Duration::from_secs(3600))
+        .build();
+    let key = *Key::of(&whole, &Sharing::PerNamespace).digest().as_bytes();
+    bare.insert(key, std::sync::Arc::new(vec![0; 1000]));
+    group.bench_function("bare moka get", |bencher| bencher.iter(|| bare.get(black_box(&key))));
+    group.bench_function("key of 2 KB", |bencher| {
+        bencher.iter(|| Key::of(black_box(&whole), &Sharing::PerNamespace));
+    });
+    group.bench_function("hit, whole", |bencher| {
+        bencher.iter(|| runtime.block_on(async { read(ask(&mut service, whole.clone()).await).await }));
+    });
+    group.bench_function("hit, stream of 20 read", |bencher| {
+        bencher.iter(|| runtime.block_on(async { read(ask(&mut service, streamed.clone()).await).await }));
+    });
+    group.finish();
+}
+
+fn miss(criterion: &mut Criterion) {
+    let runtime = runtime();
+    let bare = Instant::new();
+    let mut service = ExactCacheLayer::builder().build().expect("the defaults are right").layer(bare.clone());
+    let mut group = criterion.benchmark_group("cache_exact miss");
+    for stream in [false, true] {
+        let mut anew = call(1);
+        anew.request_mut().stream = Some(stream);
+        let name = if stream { "stream of 20" } else { "whole" };
+        group.bench_function(format!("bare, {name}"), |bencher| {
+            bencher.iter(|| runtime.block_on(async { read(bare.ask(anew.clone()).await.expect("an answer")).await }));
+        });
+        // Each asks for what nobody has asked, so each is looked up, asked, and kept.
+        let mut number = 0;
+        group.bench_function(format!("kept, {name}"), |bencher| {
+            bencher.iter(|| {
+                number += 1;
+                let mut call = anew.clone();
+                call.request_mut().seed = Some(number);
+                runtime.block_on(async { read(ask(&mut service, call).await).await })
+            });
+        });
+    }
+    group.finish();
+}
+
+/// A server of its own, gone with this.
+struct Server(Child, u16);
+
+impl Server {
+    fn start() -> Option<Self> {
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).ok()?.port();
+        let child = Command::new("redis-server")
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .ok()?;
+        let server = Self(child, port);
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            std::thread::yield_now();
+        }
+        Some(server)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _killed = self.0.kill();
+        let _gone = self.0.wait();
+    }
+}
+
+/// More questions than the memory of that cache has places for, so that each look goes to the server.
+const QUESTIONS: usize = 2_048;
+
+fn in_redis(criterion: &mut Criterion) {
+    let Some(server) = Server::start() else { return };
+    let runtime = runtime();
+    let store = RedisStore::new(RedisConfig::new(format!("redis://127.0.0.1:{}", server.1))).expect("an address");
+    let calls: Vec<Call> = (0..QUESTIONS).map(call).collect();
+    // Filled by one cache, read by another.
+    let filled = ExactCacheLayer::builder().second_level(store.clone()).build().expect("the settings are right");
+    let mut filler = filled.layer(Instant::new());
+    let layer = ExactCacheLayer::builder()
+        .second_level(store.clone())
+        .max_bytes(64 * 1024)
+        .max_entry_bytes(64 * 1024)
+        .build()
+        .expect("the settings are right");
+    let mut service = layer.layer(Instant::new());
+    let mut connection = runtime.block_on(async {
+        for call in &calls {
+            read(ask(&mut filler, call.clone()).await).await;
+            tokio::task::yield_now().await;
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let client = redis::Client::open(format!("redis://127.0.0.1:{}", server.1)).expect("an address");
+        client.get_multiplexed_async_connection().await.expect("a connection")
+    });
+    let keys: Vec<Key> = calls.iter().map(|call| Key::of(call, &Sharing::PerNamespace)).collect();
+    let names: Vec<String> = runtime.block_on(async {
+        redis::cmd("KEYS").arg("*").query_async(&mut connection).await.expect("the keys")
+    });
+    assert_eq!(names.len(), QUESTIONS, "all were written");
+    let mut group = criterion.benchmark_group("cache_exact in redis");
+    let mut number = 0;
+    let mut next = move || {
+        number = (number + 1) % QUESTIONS;
+        number
+    };
+    group.bench_function("bare GET", |bencher| {
+        bencher.iter(|| {
+            runtime.block_on(async {
+                let get = redis::cmd("GET").arg(&names[next()]).query_async::<Option<Bytes>>(&mut connection).await;
+                get.expect("an answer").expect("a value").len()
+            })
+        });
+    });
+    group.bench_function("store get", |bencher| {
+        bencher.iter(|| runtime.block_on(async { store.get(&keys[next()]).await.expect("an answer").expect("a value") }));
+    });
+    group.bench_function("hit through the layer", |bencher| {
+        bencher.iter(|| {
+            let reply = runtime.block_on(ask(&mut service, calls[next()].clone()));
+            assert!(matches!(reply.head.cache, CacheStatus::Hit { .. }));
+        });
+    });
+    group.finish();
+    let second = layer.cache().stats().second.expect("there is one");
+    assert!(second.hits > 1_000 && second.timeouts == 0, "{second:?}");
+}
+
+criterion_group!(benches, in_memory, miss, in_redis);
+criterion_main!(benches);
