@@ -256,7 +256,14 @@ impl ExactCacheBuilder {
     pub fn build(self) -> Result<ExactCacheLayer, InvalidConfig> {
         self.config.check()?;
         let policy = self.policy.unwrap_or_else(|| Arc::new(self.config.policy()));
-        let cache = ExactCache::new(self.config, policy, self.second, self.price_of, self.before_another, &self.events);
+        let cache = ExactCache::new(
+            self.config,
+            policy,
+            self.second,
+            self.price_of,
+            self.before_another,
+            &self.events,
+        );
         Ok(ExactCacheLayer::new(cache))
     }
 }

@@ -1,9 +1,10 @@
 //! What an answer is found by.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use mainstay_provider_core::{Call, ChatRequest, Digest, DigestWriter, Namespace};
+use mainstay_provider_core::{Call, ChatRequest, Digest, DigestWriter, Extra, Namespace};
 
 use crate::config::Sharing;
 
@@ -89,6 +90,12 @@ impl fmt::Debug for Key {
     }
 }
 
+type Members<'a> = BTreeMap<&'a str, &'a serde_json::Value>;
+
+fn members(extra: &Extra) -> Members<'_> {
+    extra.iter().map(|(name, value)| (name.as_str(), value)).collect()
+}
+
 /// Every field of the request stands here: a new one does not compile until somebody has said whether it can change the
 /// answer. What is absent is not written; each field has its name before it, so nothing else can look the same.
 fn write(writer: &mut DigestWriter, request: &ChatRequest) {
@@ -128,10 +135,12 @@ fn write(writer: &mut DigestWriter, request: &ChatRequest) {
         writer.json("tools", tools);
     }
     // `include_usage` says what the stream tells of the answer; anything else there may be about the answer.
-    for (name, value) in stream_options.iter().flat_map(|options| options.extra.iter()) {
-        writer.text("stream option", name).json("value", value);
+    if let Some(options) = stream_options
+        && !options.extra.is_empty()
+    {
+        writer.json("stream options", &members(&options.extra));
     }
-    for (name, value) in extra.iter() {
-        writer.text("member", name).json("value", value);
+    if !extra.is_empty() {
+        writer.json("other members", &members(extra));
     }
 }

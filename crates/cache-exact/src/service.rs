@@ -231,7 +231,10 @@ where
             }
         } else {
             self.cache.shared();
-            head.cache = CacheStatus::Coalesced;
+            // A cache beneath may have answered the one who began; then it answers this one too, and says so.
+            if matches!(head.cache, CacheStatus::Bypass | CacheStatus::Miss) {
+                head.cache = CacheStatus::Coalesced;
+            }
             head.attempts = 0;
             // The limits are told once, to the one who used them.
             head.rate_limits = None;

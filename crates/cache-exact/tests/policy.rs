@@ -206,3 +206,18 @@ async fn max_stale_takes_what_expired_not_too_long_ago() {
     assert_eq!(lab.cache.stats().stale_hits, 1);
     assert_eq!(lab.text(stale(4)).await, "answer 2");
 }
+
+#[tokio::test]
+async fn before_another_cache_only_if_cached_is_for_the_last_to_refuse() {
+    let lab = lab_with(ExactCacheLayer::builder().before_another_cache(true), counting());
+    let mut only = call("a");
+    only.context_mut().cache.only_if_cached = true;
+    // What stands below here is no cache, and so it answers.
+    assert_eq!(lab.text(only.clone()).await, "answer 1");
+    only.request_mut().temperature = None;
+    assert_eq!(lab.text(only).await, "answer 2");
+    lab.text(call("b")).await;
+    let mut only = call("b");
+    only.context_mut().cache.only_if_cached = true;
+    assert_eq!(lab.status(only).await, "hit");
+}

