@@ -133,16 +133,18 @@ impl Meter {
 
 impl Inner {
     fn alarm(&self, provider: &str, model: &str) {
-        let name = (Box::from(provider), Box::from(model));
+        // A caller can also invent names of any length.
+        const LONGEST: usize = 200;
+        let short = |name: &str| name.chars().take(LONGEST).collect::<String>().into_boxed_str();
+        let name = (short(provider), short(model));
+        let (provider, model) = (name.0.to_string(), name.1.to_string());
         let is_first = {
             let mut alarmed = self.alarmed.lock().unwrap_or_else(PoisonError::into_inner);
             alarmed.len() < MOST_ALARMS && alarmed.insert(name)
         };
         if is_first {
             self.events.send(|| {
-                Event::new("price.unknown", Severity::Alert)
-                    .with("provider", provider.to_owned())
-                    .with("model", model.to_owned())
+                Event::new("price.unknown", Severity::Alert).with("provider", provider).with("model", model)
             });
         }
     }

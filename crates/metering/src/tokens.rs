@@ -1,7 +1,8 @@
 //! The tokens of a call, by what they are billed as.
 
-use mainstay_provider_core::Usage;
 use mainstay_provider_core::chat::TokenUsage;
+use mainstay_provider_core::{Extra, Usage};
+use serde_json::Value;
 
 use crate::cost::Kind;
 
@@ -60,14 +61,22 @@ impl From<&Usage> for Tokens {
     }
 }
 
-/// With the recordings, which OpenAI counts in `audio_tokens`.
+/// With the recordings, which OpenAI counts in `audio_tokens`, and with what Cohere bills, which is less than what its
+/// models read: it does not bill the pages of instructions that it writes before a conversation.
 impl From<&TokenUsage> for Tokens {
-    fn from(usage: &TokenUsage) -> Self {
-        let audio = |extra: Option<&mainstay_provider_core::Extra>| {
-            extra.and_then(|extra| extra.get("audio_tokens")).and_then(serde_json::Value::as_u64).unwrap_or(0)
-        };
-        let input = audio(usage.prompt_tokens_details.as_ref().map(|details| &details.extra));
-        let output = audio(usage.completion_tokens_details.as_ref().map(|details| &details.extra));
-        Self::from(usage.to_usage()).with_audio(input, output)
+    fn from(told: &TokenUsage) -> Self {
+        let count = |value: Option<&Value>| value.and_then(Value::as_f64).map(|tokens| tokens as u64);
+        let audio =
+            |extra: Option<&Extra>| count(extra.and_then(|extra| extra.get("audio_tokens"))).unwrap_or(0);
+        let input = audio(told.prompt_tokens_details.as_ref().map(|details| &details.extra));
+        let output = audio(told.completion_tokens_details.as_ref().map(|details| &details.extra));
+        let mut usage = told.to_usage();
+        if let Some(billed) = told.extra.get("billed_units") {
+            usage.input = count(billed.get("input_tokens")).unwrap_or(usage.input);
+            usage.output = count(billed.get("output_tokens")).unwrap_or(usage.output);
+            usage.cache_read = usage.cache_read.min(usage.input);
+            usage.reasoning = usage.reasoning.min(usage.output);
+        }
+        Self::from(usage).with_audio(input, output)
     }
 }

@@ -1,4 +1,5 @@
 //! Costs of real usage blocks, one of each kind of provider, reckoned by hand from the price lists.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use mainstay_metering::{Basis, Kind, NanoUsd, PriceTable, Tokens};
 use mainstay_provider_core::Usage;
@@ -175,6 +176,19 @@ fn recordings_have_their_own_price() {
             (Kind::AudioOutput, 50 * 64_000),
         ]
     );
+}
+
+#[test]
+fn cohere_bills_less_than_its_models_read() {
+    // {"billed_units": {"input_tokens": 62, "output_tokens": 38}, "tokens": {"input_tokens": 1531, "output_tokens": 77}}
+    let told = json!({
+        "prompt_tokens": 1_531, "completion_tokens": 77, "total_tokens": 1_608,
+        "billed_units": {"input_tokens": 62.0, "output_tokens": 38.0},
+    });
+    let told: TokenUsage = serde_json::from_value(told).unwrap();
+    let cost = mainstay_metering::Meter::default().cost("cohere", "command-r7b-12-2024", &told).unwrap();
+    assert_eq!(cost.of(Kind::Input).as_nanos(), (62 * 375u64).div_ceil(10));
+    assert_eq!(cost.of(Kind::Output).as_nanos(), 38 * 150);
 }
 
 #[test]

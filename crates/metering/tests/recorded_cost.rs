@@ -1,4 +1,5 @@
 //! Costs of recorded exchanges beside what the providers themselves say that they cost.
+#![allow(clippy::print_stdout, reason = "the figures of the documentation are printed here")]
 
 mod common;
 

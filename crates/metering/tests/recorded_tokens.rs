@@ -1,4 +1,5 @@
 //! Counts before the call beside the usage that providers told after it.
+#![allow(clippy::print_stdout, reason = "the figures of the documentation are printed here")]
 
 mod common;
 
@@ -14,6 +15,8 @@ struct Errors {
     counted: u64,
     apart: u64,
     near: u64,
+    /// Those that used no more than would have been reserved.
+    covered: u64,
 }
 
 fn measure(counter: &impl TokenCounter, exchanges: &[Exchange]) -> BTreeMap<String, Errors> {
@@ -25,7 +28,8 @@ fn measure(counter: &impl TokenCounter, exchanges: &[Exchange]) -> BTreeMap<Stri
         if told == 0 {
             continue;
         }
-        let counted = counter.count(&exchange.provider, &exchange.model, request).tokens();
+        let count = counter.count(&exchange.provider, &exchange.model, request);
+        let counted = count.tokens();
         let apart = counted.abs_diff(told);
         let near = apart <= (told / 10).max(10);
         if !near {
@@ -38,17 +42,19 @@ fn measure(counter: &impl TokenCounter, exchanges: &[Exchange]) -> BTreeMap<Stri
             errors.counted += counted;
             errors.apart += apart;
             errors.near += u64::from(near);
+            errors.covered += u64::from(told <= count.at_most());
         }
     }
     for (provider, errors) in &by_provider {
         let percent = |part: u64, whole: u64| part as f64 * 100.0 / whole as f64;
         println!(
-            "{provider:<14} {:>4} requests, {:>7} tokens told: sum off by {:>5.1} %, apart {:>5.1} %, near {:>5.1} %",
+            "{provider:<14} {:>4} requests, {:>7} tokens told: sum off by {:>5.1} %, apart {:>5.1} %, near {:>5.1} %, covered {:>5.1} %",
             errors.count,
             errors.told,
             percent(errors.counted, errors.told) - 100.0,
             percent(errors.apart, errors.told),
             percent(errors.near, errors.count),
+            percent(errors.covered, errors.count),
         );
     }
     by_provider

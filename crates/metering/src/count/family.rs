@@ -39,6 +39,9 @@ pub(super) struct Family {
 impl Family {
     /// The family of a model, by its name; one that is not known counts as most do.
     pub(super) fn of(model: &str) -> &'static Self {
+        // No name is longer; one that a caller made up is not searched to its end.
+        const LONGEST: usize = 200;
+        let model = model.get(..LONGEST).unwrap_or(model);
         let model = model.rsplit_once('/').map_or(model, |(_, name)| name);
         let fits = |words: &[&str]| words.iter().all(|word| contains(model, word));
         let found = FAMILIES.iter().find(|(names, _)| names.iter().any(|words| fits(words)));
