@@ -124,17 +124,13 @@ impl<'a> Comparison<'a> {
             || self.denies_another()
     }
 
-    /// Both deny something, but not the same: `without food` and `without water`.
+    /// Both deny something, but not the same: `without food` and `without water`, where both speak of water.
     fn denies_another(&self) -> bool {
-        let denied = |question: &Question| {
-            let at = question.words.iter().position(|word| word.is(Class::Negation))?;
-            question.words[at + 1..].iter().find(|word| word.is_content()).map(|word| word.key)
-        };
-        let says = |question: &Question, key| question.words.iter().any(|word| word.key == key);
-        match (denied(self.a), denied(self.b)) {
-            (Some(a), Some(b)) if a != b => says(self.a, b) || says(self.b, a),
-            _ => false,
-        }
+        self.unmatched() <= 3
+            && match (Denied::of(self.a), Denied::of(self.b)) {
+                (Some(a), Some(b)) => a.is_affirmed_in(&b, self.b) || b.is_affirmed_in(&a, self.a),
+                _ => false,
+            }
     }
 
     /// How many words say what only one of the questions is about.
@@ -169,7 +165,7 @@ impl<'a> Comparison<'a> {
         let is_choice = |question: &Question| {
             question.words.iter().any(|word| matches!(word.joint(), Some(Joint::Or | Joint::Versus)))
         };
-        a && b || (a || b) && is_choice(self.a) && is_choice(self.b)
+        a && b || (a || b) && (is_choice(self.a) || is_choice(self.b))
     }
 
     fn joints_differ(&self) -> bool {
@@ -222,6 +218,7 @@ impl<'a> Comparison<'a> {
                     Class::Content if word.is_name && is_part_of_name(question, other, at) => doubts.add(Doubt::NamePart),
                     Class::Content if word.is_name => doubts.add(Doubt::NameAdded),
                     Class::Content if is_trouble(question.letters(word)) => doubts.add(Doubt::Trouble),
+                    Class::Content if is_ordinal(question.letters(word)) => doubts.add(Doubt::Ordinal),
                     Class::Content if is_superlative(question.letters(word)) => doubts.add(Doubt::Superlative),
                     Class::Content => *plain += 1,
                     Class::Number => doubts.add(Doubt::NumberAdded),
@@ -297,33 +294,35 @@ pub(crate) enum Doubt {
     Short,
     Longer,
     Told,
+    Ordinal,
 }
 
 /// How often each of them was met.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Doubts(pub(crate) [u8; 20]);
+pub(crate) struct Doubts(pub(crate) [u8; 21]);
 
-const ALL: [(Doubt, f32); 20] = [
-    (Doubt::Replaced, 0.003),
-    (Doubt::Added, 0.001),
-    (Doubt::NameAdded, 0.015),
+const ALL: [(Doubt, f32); 21] = [
+    (Doubt::Replaced, 0.0),
+    (Doubt::Added, 0.0),
+    (Doubt::NameAdded, 0.0),
     (Doubt::NamePart, 0.0),
-    (Doubt::NumberAdded, 0.015),
-    (Doubt::Superlative, 0.01),
+    (Doubt::NumberAdded, 0.04),
+    (Doubt::Superlative, 0.0),
     (Doubt::Trouble, 0.03),
-    (Doubt::AskedOther, 0.01),
+    (Doubt::AskedOther, 0.0),
     (Doubt::Asked, 0.0),
-    (Doubt::Moved, 0.003),
+    (Doubt::Moved, 0.0),
     (Doubt::Modal, 0.0),
     (Doubt::Past, 0.0),
-    (Doubt::Person, 0.01),
-    (Doubt::Light, 0.003),
+    (Doubt::Person, 0.0),
+    (Doubt::Light, 0.0),
     (Doubt::Preposition, 0.0),
     (Doubt::Loose, 0.0),
-    (Doubt::Denied, 0.01),
-    (Doubt::Short, 0.015),
-    (Doubt::Longer, 0.02),
-    (Doubt::Told, 0.02),
+    (Doubt::Denied, 0.0),
+    (Doubt::Short, 0.0),
+    (Doubt::Longer, 0.0),
+    (Doubt::Told, 0.0),
+    (Doubt::Ordinal, 0.04),
 ];
 
 impl Doubts {
@@ -356,7 +355,7 @@ impl Doubt {
             Self::Replaced | Self::Loose => Difference::Replaced,
             Self::Added | Self::Superlative | Self::Trouble | Self::Light | Self::Preposition => Difference::Added,
             Self::NameAdded | Self::NamePart => Difference::Name,
-            Self::NumberAdded => Difference::Number,
+            Self::NumberAdded | Self::Ordinal => Difference::Number,
             Self::AskedOther | Self::Asked => Difference::Asked,
             Self::Moved => Difference::Order,
             Self::Denied => Difference::Negation,
@@ -381,14 +380,45 @@ fn is_trouble(word: &str) -> bool {
         "problem", "problems", "trouble", "troubles", "issue", "issues", "error", "errors", "difficulty", "unable", "fail",
         "fails", "failed", "failing", "failure", "decline", "declined", "declining", "denied", "reject", "rejected", "stop",
         "stopped", "stops", "prevent", "prevents", "avoid", "lack", "lacks", "wrong", "broken", "refuse", "refused", "lost",
-        "stolen", "missing", "unsure", "unsuccessful", "without",
+        "stolen", "missing", "unsure", "unsuccessful", "hate", "hates", "against", "deny", "denying", "denies",
+        "besides", "apart",
     ];
     WORDS.contains(&word)
+}
+
+fn is_ordinal(word: &str) -> bool {
+    matches!(word, "second" | "third" | "fourth" | "fifth" | "next" | "previous")
 }
 
 fn is_superlative(word: &str) -> bool {
     const WORDS: &[&str] = &["best", "good", "better", "most", "greatest", "top", "great", "worst", "first", "favorite", "favourite", "main"];
     WORDS.contains(&word)
+}
+
+/// What the first negation of a question denies.
+struct Denied {
+    /// The word right after it.
+    key: u64,
+    /// From the negation to the third word after it that says what the question is about.
+    from: usize,
+    to: usize,
+}
+
+impl Denied {
+    fn of(question: &Question) -> Option<Self> {
+        let from = question.words.iter().position(|word| word.is(Class::Negation))?;
+        let mut after = question.words.iter().enumerate().skip(from + 1).filter(|(_, word)| word.is_content());
+        let (at, word) = after.next()?;
+        let to = after.nth(1).map_or(question.words.len(), |(at, _)| at).max(at);
+        Some(Self { key: word.key, from, to })
+    }
+
+    /// Whether the other question says this word, and does not deny it.
+    fn is_affirmed_in(&self, other: &Self, question: &Question) -> bool {
+        let places = question.words.iter().enumerate().filter(|(_, word)| word.key == self.key);
+        let mut outside = places.map(|(at, _)| at < other.from || at > other.to).peekable();
+        outside.peek().is_some() && outside.all(|outside| outside)
+    }
 }
 
 /// How often something is denied. "Or not" denies nothing.

@@ -142,7 +142,7 @@ impl Asked {
         Comparison::new(&self.question, &other).verdict(self.guards == Guards::Strict)
     }
 
-    pub(crate) fn counts(&self, other: &str) -> [u8; 20] {
+    pub(crate) fn counts(&self, other: &str) -> [u8; 21] {
         let other = Question::read(other);
         Comparison::new(&self.question, &other).doubts().0
     }

@@ -73,7 +73,7 @@ fn sequence(pair: &Comparison<'_>, question: &Question, other: &[Option<u16>], i
             continue;
         }
         let Some(counterpart) = counterpart else { continue };
-        if !(has_place(word) || all && is_verb(word)) {
+        if !(has_place(word) || all && is_verb(word)) || is_frame(question.letters(word)) {
             continue;
         }
         // Both sides call it as `b` does.
@@ -92,6 +92,11 @@ fn has_place(word: &Word) -> bool {
 /// Verbs that say so little that they may be added and left out, but not change places.
 fn is_verb(word: &Word) -> bool {
     matches!(word.known.class, Class::Verb(_) | Class::Weak)
+}
+
+/// Words that mean the same wherever they stand: `which laptop is best` and `which is the best laptop`.
+fn is_frame(word: &str) -> bool {
+    matches!(word, "best" | "difference" | "differences" | "different" | "differ")
 }
 
 /// `X or Y` and `Y or X`, with all else as it was.

@@ -10,7 +10,7 @@ pub(crate) struct Question {
     letters: String,
     pub(crate) words: Vec<Word>,
     pub(crate) asks: Asks,
-    /// It has a question mark.
+    /// It has a question mark, or begins as a question.
     pub(crate) is_question: bool,
 }
 
@@ -61,6 +61,7 @@ impl Question {
         reader.read();
         reader.question.names();
         reader.question.find_asks();
+        reader.question.is_question |= reader.question.asks != Asks::default();
         reader.question
     }
 
