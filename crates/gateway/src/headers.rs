@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use mainstay::core::TraceParent;
-use mainstay::{Context, ReplyHead};
+use mainstay::{CacheDirective, CacheStatus, Context, Namespace, ReplyHead};
 use tokio::time::Instant;
 
 use crate::error::ApiError;
@@ -23,10 +23,15 @@ const RESCUED: HeaderName = HeaderName::from_static("x-mainstay-rescued");
 const TIMEOUT: &str = "x-mainstay-timeout-ms";
 /// The calls of one session go to the same deployment.
 const SESSION: &str = "x-mainstay-session";
+/// Whose data the call is: answers are never shared across namespaces.
+const NAMESPACE: &str = "x-mainstay-namespace";
+/// What the caches may do for the call; in an answer what they did.
+const CACHE_WORDS: &str = "x-mainstay-cache";
+const SCORE: HeaderName = HeaderName::from_static("x-mainstay-cache-score");
 const LATENCY: HeaderName = HeaderName::from_static("x-mainstay-latency-ms");
 
 /// How many headers an answer has at most, so that their table is made once.
-pub(crate) const MOST: usize = 14;
+pub(crate) const MOST: usize = 16;
 
 /// What a request's headers say about its call.
 ///
@@ -37,6 +42,9 @@ pub(crate) struct Told<'a> {
     trace_parent: Option<&'a str>,
     timeout: Option<&'a str>,
     session: Option<&'a str>,
+    namespace: Option<&'a str>,
+    cache_control: Option<&'a str>,
+    cache: Option<&'a str>,
     stainless_retries: Option<&'a str>,
     envoy_attempts: Option<&'a str>,
 }
@@ -50,6 +58,9 @@ impl<'a> Told<'a> {
                 "traceparent" => &mut told.trace_parent,
                 TIMEOUT => &mut told.timeout,
                 SESSION => &mut told.session,
+                NAMESPACE => &mut told.namespace,
+                "cache-control" => &mut told.cache_control,
+                CACHE_WORDS => &mut told.cache,
                 "x-stainless-retry-count" => &mut told.stainless_retries,
                 "x-envoy-attempt-count" => &mut told.envoy_attempts,
                 _ => continue,
@@ -87,6 +98,23 @@ impl<'a> Told<'a> {
             })?;
             data.deadline = Instant::now().checked_add(Duration::from_millis(milliseconds));
         }
+        if let Some(namespace) = self.namespace.filter(|namespace| !namespace.is_empty()) {
+            data.namespace = Namespace::new(namespace);
+        }
+        if let Some(words) = self.cache_control {
+            data.cache = cache_directive(words).0;
+        }
+        if let Some(words) = self.cache {
+            let (directive, unknown) = cache_directive(words);
+            if let Some(word) = unknown {
+                let message = format!(
+                    "the header {CACHE_WORDS} says {word:?}; it knows no-cache, no-store, max-age=SECONDS, max-stale, \
+                     max-stale=SECONDS, only-if-cached and force, with commas between"
+                );
+                return Err(ApiError::bad_request(message).param(CACHE_WORDS));
+            }
+            data.cache = directive;
+        }
         if let Some(session) = self.session.filter(|session| !session.is_empty()) {
             data.properties.insert("session".to_owned(), session.to_owned());
         }
@@ -100,6 +128,27 @@ impl<'a> Told<'a> {
         let attempts = self.envoy_attempts.and_then(number).unwrap_or(1);
         u32::try_from(retries.max(attempts.saturating_sub(1))).unwrap_or(u32::MAX)
     }
+}
+
+/// The words of RFC 9111, and `force`: cache what the policy would not. With them the first word that is not understood.
+fn cache_directive(words: &str) -> (CacheDirective, Option<&str>) {
+    let mut directive = CacheDirective::default();
+    let mut unknown = None;
+    for word in words.split(',').map(str::trim).filter(|word| !word.is_empty()) {
+        let (name, seconds) = word.split_once('=').unwrap_or((word, ""));
+        let span = number(seconds.trim_matches('"')).map(Duration::from_secs);
+        match (name.trim().to_ascii_lowercase().as_str(), span) {
+            ("no-cache", _) => directive.no_cache = true,
+            ("no-store", _) => directive.no_store = true,
+            ("only-if-cached", _) => directive.only_if_cached = true,
+            ("force", _) => directive.force = true,
+            ("max-age", Some(span)) => directive.max_age = Some(span),
+            ("max-stale", Some(span)) => directive.max_stale = Some(span),
+            ("max-stale", None) if seconds.is_empty() => directive.max_stale = Some(Duration::MAX),
+            _ => unknown = unknown.or(Some(word)),
+        }
+    }
+    (directive, unknown)
 }
 
 fn number(text: &str) -> Option<u64> {
@@ -132,6 +181,16 @@ pub(crate) fn describe(headers: &mut HeaderMap, head: &ReplyHead) {
     }
     headers.insert(LEVEL, HeaderValue::from_static(head.level.as_str()));
     headers.insert(CACHE, HeaderValue::from_static(head.cache.as_str()));
+    match head.cache {
+        CacheStatus::Hit { age } | CacheStatus::Stale { age } => {
+            headers.insert(header::AGE, HeaderValue::from(age.as_secs()));
+        }
+        CacheStatus::SemanticHit { age, score } => {
+            headers.insert(header::AGE, HeaderValue::from(age.as_secs()));
+            insert(headers, SCORE, &format!("{score:.4}"));
+        }
+        _ => {}
+    }
     headers.insert(ATTEMPTS, HeaderValue::from(head.attempts));
     if head.shortened > 0 {
         headers.insert(SHORTENED, HeaderValue::from(head.shortened));

@@ -4,14 +4,19 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use mainstay_adapters::{Adapter, AdapterConfig, Transport, TransportConfig};
+use mainstay_cache_exact::ExactCacheLayer;
+#[cfg(feature = "cache-semantic")]
+use mainstay_cache_semantic::SemanticLayer;
 use mainstay_provider_core::{Embedder as _, Error, ErrorKind, Events, Provider as _};
 use mainstay_retry::RetryBudget;
 use mainstay_router::{Model, Router, strategy};
 
 use crate::client::Client;
-use crate::config::{Config, ModelConfig, Policy, RouterSettings, StrategySetting};
+use crate::config::{
+    CacheSettings, Config, ModelConfig, Policy, RouterSettings, SemanticCacheSettings, StrategySetting,
+};
 use crate::directory::{Directory, Stacks};
-use crate::stack::{self, Deployments, Endpoint, ModelLayers};
+use crate::stack::{self, CacheLayers, Deployments, Endpoint, ModelLayers};
 
 /// Collects what a [`Client`] is made of.
 #[derive(Debug, Default)]
@@ -20,6 +25,11 @@ pub struct ClientBuilder {
     models: BTreeMap<String, ModelConfig>,
     router: RouterSettings,
     transport: Option<TransportConfig>,
+    caches: CacheLayers,
+    cache: Option<CacheSettings>,
+    semantic_cache: Option<SemanticCacheSettings>,
+    /// The values of the references in the caches' settings.
+    env: HashMap<String, String>,
     events: Events,
 }
 
@@ -58,6 +68,21 @@ impl ClientBuilder {
         self
     }
 
+    /// Asks this exact cache first.
+    #[must_use]
+    pub fn exact_cache(mut self, layer: ExactCacheLayer) -> Self {
+        self.caches.exact = Some(layer);
+        self
+    }
+
+    /// Asks this semantic cache after the exact one.
+    #[cfg(feature = "cache-semantic")]
+    #[must_use]
+    pub fn semantic_cache(mut self, layer: SemanticLayer) -> Self {
+        self.caches.semantic = Some(layer);
+        self
+    }
+
     /// Sends events (a rejected key, a breaker that opens, a retry that waits) to `events`.
     #[must_use]
     pub fn events(mut self, events: Events) -> Self {
@@ -76,6 +101,13 @@ impl ClientBuilder {
         self.models.extend(config.models.clone());
         self.router = config.router.clone();
         self.transport = Some(config.transport.resolve());
+        self.cache.clone_from(&config.cache);
+        self.semantic_cache.clone_from(&config.semantic_cache);
+        for name in config.cache_references() {
+            if let Some(value) = env(name) {
+                self.env.insert(name.to_owned(), value);
+            }
+        }
         Ok(self)
     }
 
@@ -84,16 +116,17 @@ impl ClientBuilder {
     /// # Errors
     /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) for an unknown provider, a missing address, a model
     /// that names a provider which is not there, a setting that a layer does not take.
-    pub fn build(self) -> Result<Client, Error> {
+    pub fn build(mut self) -> Result<Client, Error> {
         let transport = Transport::new(&self.transport.clone().unwrap_or_default())?;
         let all = self.router.policy();
         let budget = RetryBudget::default();
-        let providers = endpoints(self.providers, &transport, &self.events)?;
+        let providers = endpoints(std::mem::take(&mut self.providers), &transport, &self.events)?;
         let deployments = Deployments::new(providers, all.clone(), self.events.clone());
         let router = router(&self.router, &self.models, &deployments, &budget, &self.events)?;
-        let stacks = |policy: &Policy| {
+        let caches = self.caches(&deployments)?;
+        let stacks = |policy: &Policy, caches: CacheLayers| {
             let retry = stack::retry(policy, &budget, Some(&router), &self.events)?;
-            let layers = ModelLayers { rescue: stack::rescue(policy, &self.events)?, retry };
+            let layers = ModelLayers { caches, rescue: stack::rescue(policy, &self.events)?, retry };
             Ok::<_, Error>(Stacks {
                 chat: stack::of_model(&layers, router.clone()),
                 embedder: stack::of_embedding_model(&layers, router.clone()),
@@ -101,12 +134,35 @@ impl ClientBuilder {
         };
         let mut models = HashMap::with_capacity(self.models.len());
         for (name, model) in &self.models {
-            let made = stacks(&model.policy().over(&all)).map_err(|error| of_model(name, &error))?;
+            let made = stacks(&model.policy().over(&all), caches.of(model));
+            let made = made.map_err(|error| of_model(name, &error))?;
             models.insert(name.clone(), made);
         }
-        let directory = Directory::new(models, stacks(&all)?);
+        let directory = Directory::new(models, stacks(&all, caches.clone())?);
         let models = self.models.into_keys().collect();
-        Ok(Client { directory, router, deployments, models })
+        Ok(Client { directory, router, deployments, caches, models })
+    }
+
+    /// The caches that were given, and those that the configuration describes.
+    fn caches(&self, deployments: &Deployments) -> Result<CacheLayers, Error> {
+        let env = |name: &str| self.env.get(name).cloned();
+        let mut caches = self.caches.clone();
+        if let Some(settings) = &self.cache {
+            let before_another = self.semantic_cache.is_some();
+            caches.exact = Some(stack::exact(settings, before_another, &self.events, &env)?);
+        }
+        if let Some(settings) = &self.semantic_cache {
+            #[cfg(feature = "cache-semantic")]
+            {
+                caches.semantic = Some(stack::semantic(settings, deployments, &self.events, &env)?);
+            }
+            #[cfg(not(feature = "cache-semantic"))]
+            {
+                let _ = (settings, deployments);
+                return Err(stack::semantic_is_missing());
+            }
+        }
+        Ok(caches)
     }
 }
 

@@ -5,6 +5,9 @@ use std::task::{Context as TaskContext, Poll};
 
 use futures_core::Stream;
 use mainstay_breaker::BreakerHandle;
+use mainstay_cache_exact::{ExactCache, ExactCacheLayer};
+#[cfg(feature = "cache-semantic")]
+use mainstay_cache_semantic::{SemanticCache, SemanticLayer};
 use mainstay_provider_core::{
     BoxProvider, Call, ChatResponse, ChunkResult, Chunks, EmbedCall, EmbedReply, Embedder, Error, Provider,
     Reply, ReplyHead, Wire,
@@ -14,7 +17,7 @@ use mainstay_router::Router;
 use crate::builder::ClientBuilder;
 use crate::config::Config;
 use crate::directory::Directory;
-use crate::stack::Deployments;
+use crate::stack::{CacheLayers, Deployments};
 
 /// What an application calls. Cloning copies pointers; one client serves a whole process.
 ///
@@ -25,6 +28,7 @@ pub struct Client {
     pub(crate) directory: Directory,
     pub(crate) router: Router,
     pub(crate) deployments: Deployments,
+    pub(crate) caches: CacheLayers,
     pub(crate) models: Vec<String>,
 }
 
@@ -133,6 +137,17 @@ impl Client {
     /// The breakers of the configured deployments, to be read and to be forced.
     pub fn breakers(&self) -> Vec<BreakerHandle> {
         self.deployments.breakers()
+    }
+
+    /// The exact cache, if there is one: its figures, and to forget a tenant.
+    pub fn exact_cache(&self) -> Option<&ExactCache> {
+        self.caches.exact.as_ref().map(ExactCacheLayer::cache)
+    }
+
+    /// The semantic cache, if there is one.
+    #[cfg(feature = "cache-semantic")]
+    pub fn semantic_cache(&self) -> Option<SemanticCache> {
+        self.caches.semantic.as_ref().map(SemanticLayer::cache)
     }
 
     /// The logical models, in the order of their names.

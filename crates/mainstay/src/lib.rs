@@ -12,6 +12,14 @@ pub use mainstay_adapters as adapters;
 #[doc(inline)]
 pub use mainstay_breaker as breaker;
 #[doc(inline)]
+pub use mainstay_cache_exact as cache_exact;
+#[cfg(feature = "cache-semantic")]
+#[doc(inline)]
+pub use mainstay_cache_semantic as cache_semantic;
+#[cfg(feature = "cache-semantic")]
+#[doc(inline)]
+pub use mainstay_embed as embed;
+#[doc(inline)]
 pub use mainstay_provider_core as core;
 #[doc(inline)]
 pub use mainstay_rate_limit as rate_limit;

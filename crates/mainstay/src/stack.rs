@@ -1,10 +1,14 @@
 //! The default stack, outermost first: the layers of a model around the router, the layers of a deployment around its
 //! adapter.
 
+mod caches;
 mod deployments;
 mod settings;
 
 use mainstay_breaker::BreakerLayer;
+use mainstay_cache_exact::ExactCacheLayer;
+#[cfg(feature = "cache-semantic")]
+use mainstay_cache_semantic::SemanticLayer;
 use mainstay_provider_core::{BoxEmbedder, BoxProvider, Embedder, Provider};
 use mainstay_rate_limit::{BulkheadLayer, RateLimitLayer};
 use mainstay_rescue::RescueLayer;
@@ -13,18 +17,52 @@ use mainstay_router::Router;
 use mainstay_timeout::TimeoutLayer;
 use tower::ServiceBuilder;
 
+use crate::config::ModelConfig;
+
+#[cfg(feature = "cache-semantic")]
+pub(crate) use self::caches::semantic;
+#[cfg(not(feature = "cache-semantic"))]
+pub(crate) use self::caches::semantic_is_missing;
+pub(crate) use self::caches::exact;
 pub(crate) use self::deployments::{Deployments, Endpoint};
 pub(crate) use self::settings::{check, check_deployment, hedging, longest_in_line, rescue, retry};
 
 /// The layers of one logical model.
 pub(crate) struct ModelLayers {
+    pub(crate) caches: CacheLayers,
     pub(crate) rescue: RescueLayer,
     pub(crate) retry: RetryLayer,
 }
 
+/// The caches that a model's calls ask first.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct CacheLayers {
+    pub(crate) exact: Option<ExactCacheLayer>,
+    #[cfg(feature = "cache-semantic")]
+    pub(crate) semantic: Option<SemanticLayer>,
+}
+
+impl CacheLayers {
+    /// Those that this model asks.
+    pub(crate) fn of(&self, model: &ModelConfig) -> Self {
+        let mut caches = self.clone();
+        if model.cache == Some(false) {
+            caches.exact = None;
+        }
+        #[cfg(feature = "cache-semantic")]
+        if model.semantic_cache == Some(false) {
+            caches.semantic = None;
+        }
+        caches
+    }
+}
+
 /// What a call to a model runs through.
 pub(crate) fn of_model(layers: &ModelLayers, router: Router) -> BoxProvider {
-    ServiceBuilder::new().layer(layers.rescue.clone()).layer(layers.retry.clone()).service(router).boxed()
+    let stack = ServiceBuilder::new().option_layer(layers.caches.exact.clone());
+    #[cfg(feature = "cache-semantic")]
+    let stack = stack.option_layer(layers.caches.semantic.clone());
+    stack.layer(layers.rescue.clone()).layer(layers.retry.clone()).service(router).boxed()
 }
 
 /// What an embedding call to a model runs through.

@@ -10,6 +10,7 @@
 //!
 //! Unknown keys are errors that suggest the right one; every error names its line.
 
+mod caching;
 mod document;
 mod routing;
 mod text;
@@ -24,6 +25,7 @@ use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::Deserialize;
 
+pub use self::caching::{CacheSettings, GuardsSetting, PresetSetting, SemanticCacheSettings};
 pub use self::document::{Document, Problem, Problems};
 pub(crate) use self::routing::Policy;
 pub use self::routing::{
@@ -46,6 +48,10 @@ pub struct Config {
     pub router: RouterSettings,
     /// How connections to providers are made.
     pub transport: TransportSettings,
+    /// The exact cache: the same question again. There when this table is.
+    pub cache: Option<CacheSettings>,
+    /// The semantic cache: the same question in other words. There when this table is.
+    pub semantic_cache: Option<SemanticCacheSettings>,
 }
 
 /// One provider.
@@ -129,7 +135,12 @@ impl Config {
             models: document.table("models"),
             router: document.section("router").unwrap_or_default(),
             transport: document.section("transport").unwrap_or_default(),
+            cache: document.section("cache"),
+            semantic_cache: document.section("semantic_cache"),
         };
+        if let Some(Err(why)) = config.cache.as_ref().map(|cache| cache.config().check()) {
+            document.problem(&["cache"], &format!("cache: {why}"));
+        }
         let all_sound = match stack::check(&config.router.policy()) {
             Ok(()) => true,
             Err(error) => {
@@ -143,6 +154,13 @@ impl Config {
             }
         }
         config
+    }
+
+    /// The environment variables that the caches' settings refer to.
+    pub(crate) fn cache_references(&self) -> impl Iterator<Item = &str> {
+        let exact = self.cache.iter().flat_map(|cache| &cache.redis_url);
+        let semantic = self.semantic_cache.iter().flat_map(SemanticCacheSettings::texts);
+        exact.chain(semantic).flat_map(EnvText::references)
     }
 
     /// `all_sound`: what `[router]` says is in order; else its problem would be told for each model again.

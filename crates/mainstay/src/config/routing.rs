@@ -102,6 +102,10 @@ with_policy! {
         pub context_window_fallbacks: Vec<String>,
         /// Models that are asked when this one's provider filters the prompt or the answer.
         pub content_policy_fallbacks: Vec<String>,
+        /// Whether its answers are kept in the exact cache and given from there. Default true, where there is one.
+        pub cache: Option<bool>,
+        /// The same for the semantic cache. Default true, where there is one.
+        pub semantic_cache: Option<bool>,
     }
 }
 

@@ -77,6 +77,14 @@ impl Deployments {
         })
     }
 
+    /// The embedder of `provider/model`, and the model's name there.
+    #[cfg(feature = "cache-semantic")]
+    pub(crate) fn embedder(&self, model: &str) -> Option<(BoxEmbedder, String)> {
+        let id = ModelId::parse(model, |name| self.0.providers.contains_key(name));
+        let endpoint = self.0.providers.get(id.provider)?;
+        Some((endpoint.embedder.clone(), id.model.to_owned()))
+    }
+
     pub(crate) fn breakers(&self) -> Vec<BreakerHandle> {
         let known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
         let mut handles: Vec<_> = known.values().map(|guards| guards.breaker.handle()).collect();
