@@ -45,7 +45,7 @@ struct Layer {
 }
 
 struct Linear {
-    columns: Columns,
+    columns: Columns<i16>,
     bias: Vec<f32>,
 }
 

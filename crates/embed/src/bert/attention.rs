@@ -10,7 +10,7 @@ use super::norm::softmax;
 #[derive(Debug, Default)]
 pub(super) struct Heads {
     rows: Rows,
-    columns: Columns,
+    columns: Columns<f32>,
     scores: Vec<f32>,
 }
 
