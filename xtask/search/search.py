@@ -91,9 +91,11 @@ def main():
                     {
                         "entries": size,
                         "way": index.name,
+                        "p10": percentile(times, 0.1),
                         "p50": percentile(times, 0.5),
                         "p99": percentile(times, 0.99),
                         "recall": sum(a == b for a, b in zip(truth, found)) / len(found),
+                        "insert_p50": percentile(last, 0.5),
                         "insert_mean": sum(last) / len(last) / 1e3,
                         "insert_p99": percentile(last, 0.99),
                         "counted": 0,

@@ -23,9 +23,11 @@ const FLAT: &str = "faiss-cpu flat";
 struct Measured {
     entries: usize,
     way: String,
+    p10: f64,
     p50: f64,
     p99: f64,
     recall: f64,
+    insert_p50: f64,
     insert_mean: f64,
     insert_p99: f64,
     /// Zero: it does not count.
@@ -38,19 +40,18 @@ pub(super) fn run(sh: &Shell, metadata: &Metadata, quick: bool) -> Result<Vec<Fi
     let scripts = metadata.workspace_root.join("xtask/search");
     let python =
         Python::prepare(sh, &scripts, "requirements.txt", &metadata.target_directory.join("search"))?;
-    cmd!(sh, "cargo bench --quiet --package benches --features semantic-search --bench semantic_search --no-run")
-        .run()?;
+    cmd!(
+        sh,
+        "cargo bench --quiet --package benches --features semantic-search --bench semantic_search --no-run"
+    )
+    .run()?;
     let data = tempfile::tempdir()?;
     let sizes = SIZES.map(|(entries, _)| entries.to_string());
 
-    let mut ours = Command::new("cargo");
-    ours.current_dir(&metadata.workspace_root);
-    ours.args(["bench", "--quiet", "--package", "benches", "--features", "semantic-search"]);
-    ours.args(["--bench", "semantic_search", "--", "--sizes", &sizes.join(","), "--data"]).arg(data.path());
-    if quick {
-        ours.args(["--queries", "200", "--ways", "default,exact"]);
-    }
-    let mut ours = Program::start(ours, "the bench")?;
+    let mut ours = Command::new(metadata.target_directory.join("release/examples/search"));
+    ours.arg(data.path()).arg(sizes.join(","));
+    ours.args(if quick { ["default,exact", "200"] } else { ["default,exact,sketch,graph", "1000"] });
+    let mut ours = Program::start(ours, "the example search")?;
     let mut theirs = python.script("search.py");
     theirs.arg(data.path()).args(&sizes);
     let mut theirs = Program::start(theirs, "search.py")?;
@@ -121,27 +122,30 @@ fn figures(turns: &[Vec<Measured>]) -> Vec<Figure> {
         let times = all(turns, at, |line| line.p50);
         let is_ours = way == OURS;
         let target = |words: String, reached: bool| (is_ours.then_some(words), is_ours.then_some(reached));
-        let mut add = |what: &str, rounds: Vec<f64>, unit: &str, (target, reached), reference: Option<f64>| {
-            let value = median(&rounds);
-            figures.push(Figure {
-                name: name(what),
-                value,
-                unit: unit.to_owned(),
-                ratio: reference.map(|reference| value / reference),
-                reference: reference.map(|value| Reference { name: FLAT.to_owned(), value }),
-                target,
-                reached,
-                rounds,
-            });
-        };
+        let mut add =
+            |what: &str, rounds: Vec<f64>, unit: &str, (target, reached), reference: Option<f64>| {
+                let value = median(&rounds);
+                figures.push(Figure {
+                    name: name(what),
+                    value,
+                    unit: unit.to_owned(),
+                    ratio: reference.map(|reference| value / reference),
+                    reference: reference.map(|value| Reference { name: FLAT.to_owned(), value }),
+                    target,
+                    reached,
+                    rounds,
+                });
+            };
         let below = SIZES.iter().find(|(size, _)| size == entries).map_or(f64::INFINITY, |(_, below)| *below);
         let judged = target(format!("below {below} us"), median(&times) < below);
         add("search", times, "us", judged, flat(*entries).filter(|_| way != FLAT));
+        add("search, 10th of 100", all(turns, at, |line| line.p10), "us", (None, None), None);
         add("search, 99th of 100", all(turns, at, |line| line.p99), "us", (None, None), None);
         let judged = target(format!("at least {RECALL}"), line.recall >= RECALL);
         add("recall@1", vec![line.recall], "share", judged, None);
         let judged = target(format!("below {INSERT} us"), line.insert_mean < INSERT);
         add("insert", vec![line.insert_mean], "us", judged, None);
+        add("insert, 50th of 100", vec![line.insert_p50], "us", (None, None), None);
         add("insert, 99th of 100", vec![line.insert_p99], "us", (None, None), None);
         add("memory per entry", vec![line.resident], "bytes", (None, None), None);
         if line.counted > 0.0 {
@@ -168,8 +172,8 @@ pub(super) fn table(figures: &[Figure]) -> String {
         figures.iter().find(|figure| figure.name == name)
     };
     let mut table = format!(
-        "{:>8} {:16} {:>9} {:>9} {:>9} {:>9} {:>10} {:>10} {:>10}\n",
-        "entries", "way", "search us", "p99 us", "recall@1", "insert us", "p99 us", "B/entry", "x flat"
+        "{:>8} {:16} {:>9} {:>9} {:>9} {:>9} {:>9} {:>10} {:>10} {:>10}\n",
+        "entries", "way", "search us", "p10 us", "p99 us", "recall@1", "insert us", "p99 us", "B/entry", "x flat"
     );
     for search in figures.iter().filter(|figure| figure.name.ends_with("/search")) {
         let prefix = search.name.trim_end_matches("/search");
@@ -178,8 +182,9 @@ pub(super) fn table(figures: &[Figure]) -> String {
         let value = |what: &str| of(prefix, what).map_or(f64::NAN, |figure| figure.value);
         let ratio = search.ratio.map_or_else(String::new, |ratio| format!("{ratio:.3}"));
         table += &format!(
-            "{entries:>8} {way:16} {:>9.1} {:>9.1} {:>9.4} {:>9.1} {:>10.1} {:>10.0} {ratio:>10}\n",
+            "{entries:>8} {way:16} {:>9.1} {:>9.1} {:>9.1} {:>9.4} {:>9.1} {:>10.1} {:>10.0} {ratio:>10}\n",
             search.value,
+            value("search, 10th of 100"),
             value("search, 99th of 100"),
             value("recall@1"),
             value("insert"),
@@ -190,7 +195,8 @@ pub(super) fn table(figures: &[Figure]) -> String {
     for figure in figures.iter().filter(|figure| figure.target.is_some()) {
         let reached = if figure.reached == Some(true) { "reached" } else { "MISSED" };
         let target = figure.target.as_deref().unwrap_or_default();
-        table += &format!("{}: {:.4} {}, wanted {target}: {reached}\n", figure.name, figure.value, figure.unit);
+        table +=
+            &format!("{}: {:.4} {}, wanted {target}: {reached}\n", figure.name, figure.value, figure.unit);
     }
     table
 }
@@ -203,9 +209,11 @@ mod tests {
         Measured {
             entries: 10_000,
             way: way.to_owned(),
+            p10: p50 / 2.0,
             p50,
             p99: 2.0 * p50,
             recall,
+            insert_p50: 4.0,
             insert_mean: 5.0,
             insert_p99: 9.0,
             counted: 0.0,
@@ -215,7 +223,8 @@ mod tests {
 
     #[test]
     fn ours_is_judged_and_set_beside_flat() {
-        let turns = [120.0, 100.0, 300.0].map(|ours| vec![line(OURS, ours, 0.99), line(FLAT, 2.0 * ours, 1.0)]);
+        let turns =
+            [120.0, 100.0, 300.0].map(|ours| vec![line(OURS, ours, 0.99), line(FLAT, 2.0 * ours, 1.0)]);
         let figures = figures(&turns);
         let of = |name: &str| figures.iter().find(|figure| figure.name.ends_with(name)).unwrap();
         let search = of("default/search");

@@ -8,7 +8,9 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use mainstay_provider_core::{Digest, Namespace, Recording};
 
-use super::memory::{Item, MemoryStore};
+#[cfg(feature = "log")]
+use super::memory::Item;
+use super::memory::MemoryStore;
 use super::{EntryId, NewEntry};
 use crate::partition::Partition;
 
@@ -42,6 +44,7 @@ mod kind {
 
 impl Record {
     /// The entry as it is kept now. `vector` is room for its vector.
+    #[cfg(feature = "log")]
     pub(super) fn of(
         item: &Arc<Item>,
         memory: &MemoryStore,

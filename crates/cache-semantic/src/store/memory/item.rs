@@ -15,6 +15,7 @@ pub(crate) struct Item {
     pub(crate) text: Arc<str>,
     pub(crate) recording: Recording,
     pub(crate) saves: u64,
+    #[cfg(feature = "log")]
     pub(crate) ttl: Duration,
     /// What it costs to keep, vector and all.
     pub(super) weight: usize,
@@ -57,6 +58,7 @@ impl Item {
             text: entry.text.clone(),
             recording: entry.recording.clone(),
             saves: entry.saves,
+            #[cfg(feature = "log")]
             ttl: entry.ttl,
             weight,
             shelf,

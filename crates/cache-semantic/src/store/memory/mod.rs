@@ -147,6 +147,19 @@ impl MemoryStore {
         self.0.take_shelves(|partition| partition.namespace == *namespace)
     }
 
+    /// A purge that leaves some entries out.
+    #[cfg(feature = "redis")]
+    pub(crate) fn purge_but(&self, namespace: &Namespace, stays: impl Fn(EntryId) -> bool) {
+        let shelves = self.0.read();
+        let theirs = shelves.values().filter(|shelf| shelf.partition.namespace == *namespace);
+        let theirs: Vec<_> = theirs.cloned().collect();
+        drop(shelves);
+        for shelf in theirs {
+            let items = shelf.read().items().to_vec();
+            items.iter().filter(|item| !stays(item.id)).for_each(|item| _ = self.0.remove(item));
+        }
+    }
+
     /// Forgets everything.
     pub fn clear(&self) {
         self.0.take_shelves(|_| true);
@@ -198,16 +211,19 @@ impl MemoryStore {
         Ok(())
     }
 
+    #[cfg(any(feature = "log", feature = "redis"))]
     pub(crate) fn has(&self, partition: &Partition, id: EntryId) -> bool {
         self.0.shelf(partition).is_some_and(|shelf| shelf.read().by_id(id).is_some())
     }
 
     /// Every entry, in no order.
+    #[cfg(feature = "log")]
     pub(crate) fn items(&self) -> Vec<Arc<Item>> {
         self.0.pool.items()
     }
 
     /// The partition of an entry and a copy of its vector in `into`; `None` when it has gone.
+    #[cfg(feature = "log")]
     pub(crate) fn vector_of(&self, item: &Arc<Item>, into: &mut Vec<f32>) -> Option<Partition> {
         let shelf = item.shelf.upgrade()?;
         let content = shelf.read();

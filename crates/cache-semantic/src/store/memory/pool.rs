@@ -38,6 +38,7 @@ impl Pool {
         self.lock().items.len()
     }
 
+    #[cfg(feature = "log")]
     pub(super) fn items(&self) -> Vec<Arc<Item>> {
         self.lock().items.clone()
     }

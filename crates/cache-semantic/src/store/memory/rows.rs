@@ -35,10 +35,6 @@ impl Rows {
         Self { kernel, sketch, blocks: Vec::new(), len: 0 }
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.len
-    }
-
     #[cfg(feature = "hnsw")]
     pub(super) fn kernel(&self) -> Kernel {
         self.kernel
@@ -99,6 +95,7 @@ impl Rows {
         self.kernel.dot(self.blocks[row / BLOCK].row(row % BLOCK), query)
     }
 
+    #[cfg(any(test, feature = "hnsw", feature = "log"))]
     pub(super) fn vector(&self, row: usize) -> &[f32] {
         self.blocks[row / BLOCK].row(row % BLOCK)
     }
@@ -276,13 +273,13 @@ mod tests {
                 rows.swap_remove(row);
                 model.swap_remove(row);
             }
-            assert_eq!(rows.len(), model.len());
+            assert_eq!(rows.len, model.len());
         }
         for (row, vector) in model.iter().enumerate() {
             assert_eq!(rows.vector(row), vector.as_slice());
             assert_eq!(rows.blocks[row / BLOCK].code(row % BLOCK, 1), rows.sketch.code(vector));
         }
-        while rows.len() > 1 {
+        while rows.len > 1 {
             rows.swap_remove(0);
         }
         assert!(rows.bytes() < 4 * 48 * 4 + 64 * 8, "what is empty is given back: {}", rows.bytes());

@@ -80,6 +80,11 @@ impl Content {
         0
     }
 
+    #[cfg(any(feature = "hnsw", feature = "redis"))]
+    pub(super) fn items(&self) -> &[Arc<Item>] {
+        &self.items
+    }
+
     pub(super) fn by_id(&self, id: EntryId) -> Option<&Arc<Item>> {
         self.by_id.get(&id)
     }
@@ -174,6 +179,7 @@ impl Content {
         items
     }
 
+    #[cfg(any(feature = "hnsw", feature = "log"))]
     pub(super) fn vector_of(&self, item: &Arc<Item>) -> Option<&[f32]> {
         let row = item.row();
         self.items.get(row).filter(|there| Arc::ptr_eq(there, item)).map(|_| self.rows.vector(row))
@@ -198,10 +204,6 @@ impl Content {
 
     pub(super) fn graph(&self) -> Option<Arc<Graph>> {
         self.graph.as_ref().map(|grown| grown.graph.clone())
-    }
-
-    pub(super) fn items(&self) -> &[Arc<Item>] {
-        &self.items
     }
 
     pub(super) fn code_of(&self, item: &Arc<Item>) -> Option<Vec<u64>> {

@@ -1,8 +1,8 @@
 //! What the others tell.
 
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -12,26 +12,28 @@ use tokio::sync::watch;
 use super::super::clock::Clock;
 use super::super::memory::MemoryStore;
 use super::super::record::Record;
-use super::State;
+use super::books::{Books, Origin};
 use super::outbox::{FIRST_WAIT, LAST_WAIT, connect};
+use super::{State, books};
 
 pub(super) struct Follower {
-    client: redis::Client,
-    stream: String,
-    memory: MemoryStore,
-    clock: Clock,
-    state: Arc<State>,
-    behind: watch::Sender<bool>,
+    pub(super) client: redis::Client,
+    pub(super) stream: String,
+    pub(super) memory: MemoryStore,
+    pub(super) clock: Clock,
+    pub(super) state: Arc<State>,
+    pub(super) books: Arc<Mutex<Books>>,
+    pub(super) behind: watch::Sender<bool>,
     /// The last that was read.
-    last: Id,
+    pub(super) last: Id,
 }
 
 /// The place of a change in the stream: a time and a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-struct Id(u64, u64);
+pub(super) struct Id(u64, u64);
 
-/// What was read, and where it stood. The bytes are `None` when it was no record.
-type Entry = (Id, Option<Vec<u8>>);
+/// What was read, and where it stood; `None` when it was not ours.
+type Entry = (Id, Option<(Origin, Vec<u8>)>);
 
 /// How many changes are read in one go.
 const BATCH: usize = 256;
@@ -43,17 +45,6 @@ const BLOCK: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Follower {
-    pub(super) fn new(
-        client: redis::Client,
-        stream: String,
-        memory: MemoryStore,
-        clock: Clock,
-        state: Arc<State>,
-        behind: watch::Sender<bool>,
-    ) -> Self {
-        Self { client, stream, memory, clock, state, behind, last: Id::default() }
-    }
-
     pub(super) async fn run(mut self) {
         let mut wait = FIRST_WAIT;
         loop {
@@ -90,15 +81,14 @@ impl Follower {
         }
     }
 
-    fn apply(&self, record: Option<Vec<u8>>, now: u64) {
-        match record.and_then(|record| Record::from_bytes(record.into())) {
-            Some(record) => {
-                record.apply(&self.memory, now);
-                self.state.applied.fetch_add(1, Ordering::Relaxed);
-            }
-            None => {
-                self.state.damaged.fetch_add(1, Ordering::Relaxed);
-            }
+    fn apply(&self, told: Option<(Origin, Vec<u8>)>, now: u64) {
+        let record = told.and_then(|(origin, record)| Some((origin, Record::from_bytes(record.into())?)));
+        let Some((origin, record)) = record else {
+            self.state.damaged.fetch_add(1, Ordering::Relaxed);
+            return;
+        };
+        if books(&self.books).hear(origin, record, &self.memory, now) {
+            self.state.applied.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -114,7 +104,9 @@ impl Follower {
         match first.first() {
             Some((first, _)) if *first <= self.last => return Ok(()),
             Some(_) => {
+                let mut books = books(&self.books);
                 self.memory.clear();
+                books.begin_anew();
                 self.state.resets.fetch_add(1, Ordering::Relaxed);
             }
             // Another Redis, or one that was emptied: nothing in it says that anything is to be forgotten.
@@ -164,14 +156,18 @@ fn entry(value: &Value) -> Option<Entry> {
     let Value::Array(entry) = value else { return None };
     let (time, number) = text(entry.first()?)?.split_once('-')?;
     let id = Id(time.parse().ok()?, number.parse().ok()?);
-    let record = match entry.get(1) {
-        Some(Value::Array(fields)) => match fields.as_slice() {
-            [name, Value::BulkString(record)] if text(name) == Some("r") => Some(record.clone()),
-            _ => None,
-        },
+    let told = match entry.get(1) {
+        Some(Value::Array(fields)) => told(fields),
         _ => None,
     };
-    Some((id, record))
+    Some((id, told))
+}
+
+fn told(fields: &[Value]) -> Option<(Origin, Vec<u8>)> {
+    let [o, origin, r, Value::BulkString(record)] = fields else { return None };
+    let (who, number) = text(origin)?.split_once('-')?;
+    let origin = Origin { who: who.parse().ok()?, number: number.parse().ok()? };
+    (text(o) == Some("o") && text(r) == Some("r")).then(|| (origin, record.clone()))
 }
 
 fn text(value: &Value) -> Option<&str> {

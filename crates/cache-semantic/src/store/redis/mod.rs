@@ -1,20 +1,22 @@
 //! Entries in this process, kept in step with those of others by a log in Redis.
 
+mod books;
 mod config;
 mod follow;
 mod outbox;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use mainstay_provider_core::{Namespace, Recording};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::AbortHandle;
 
 pub use self::config::{InvalidRedis, RedisConfig};
-use self::follow::Follower;
+use self::books::Books;
+use self::follow::{Follower, Id};
 use self::outbox::Outbox;
 use super::clock::Clock;
 use super::memory::MemoryStore;
@@ -29,9 +31,8 @@ use crate::partition::Partition;
 ///
 /// Questions are answered from this process alone, so Redis costs no time and its loss no answers: without it each
 /// gateway goes on with what it knows, and what it learns meanwhile is told later (up to
-/// [`RedisConfig::max_waiting`]). Who comes new reads the stream from its beginning. Changes are applied in the
-/// stream's order by everybody, one's own too, so all agree in the end: what was kept after a purge is there, what was
-/// kept before it is not.
+/// [`RedisConfig::max_waiting`]). Who comes new reads the stream from its beginning. All agree in the end on the stream's
+/// order: what was kept after a purge is there, what was kept before it is not. What one did oneself is so at once.
 ///
 /// # How it fails
 /// Whatever Redis gives that is no record of ours is left out and counted. Somebody who was away for so long that the
@@ -46,6 +47,7 @@ struct Inner {
     clock: Clock,
     outbox: Outbox,
     state: Arc<State>,
+    books: Arc<Mutex<Books>>,
     timeout: Duration,
     is_behind: watch::Receiver<bool>,
     tasks: [AbortHandle; 2],
@@ -91,13 +93,21 @@ impl RedisStore {
         let stream = config.stream();
         let state = Arc::new(State::default());
         let (behind, is_behind) = watch::channel(true);
-        let (outbox, sending) =
-            outbox::new(client.clone(), stream.clone(), &config, state.clone());
-        let follower =
-            Follower::new(client, stream, memory.clone(), config.clock.clone(), state.clone(), behind);
+        let books = Arc::new(Mutex::new(Books::new()));
+        let (outbox, sending) = outbox::new(client.clone(), stream.clone(), &config, state.clone(), books.clone());
+        let follower = Follower {
+            client,
+            stream,
+            memory: memory.clone(),
+            clock: config.clock.clone(),
+            state: state.clone(),
+            books: books.clone(),
+            behind,
+            last: Id::default(),
+        };
         let tasks = [tokio::spawn(sending), tokio::spawn(follower.run())].map(|task| task.abort_handle());
         let RedisConfig { clock, timeout, .. } = config;
-        Ok(Self(Arc::new(Inner { memory, clock, outbox, state, timeout, is_behind, tasks })))
+        Ok(Self(Arc::new(Inner { memory, clock, outbox, state, books, timeout, is_behind, tasks })))
     }
 
     /// The entries.
@@ -123,9 +133,25 @@ impl RedisStore {
         let _ = self.0.is_behind.clone().wait_for(|behind| !behind).await;
     }
 
-    fn now(&self) -> u64 {
-        self.0.clock.millis()
+}
+
+impl Inner {
+    /// Does something here and tells the others.
+    fn say<T>(
+        &self,
+        record: &Record,
+        told: Option<oneshot::Sender<()>>,
+        change: impl FnOnce(&MemoryStore) -> T,
+    ) -> T {
+        let mut books = books(&self.books);
+        let changed = change(&self.memory);
+        self.outbox.post(&mut books, record, record.to_bytes(), told);
+        changed
     }
+}
+
+fn books(books: &Mutex<Books>) -> MutexGuard<'_, Books> {
+    books.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl SemanticStore for RedisStore {
@@ -147,33 +173,38 @@ impl SemanticStore for RedisStore {
     }
 
     fn insert<'a>(&'a self, partition: &'a Partition, entry: NewEntry) -> StoreFuture<'a, ()> {
+        let kept = Kept { entry: entry.clone(), at: self.0.clock.millis(), tightened: None };
+        let record = Record::Insert(partition.clone(), kept);
+        let bytes = record.to_bytes();
+        // Held for both, so that the books know of it before it can come back.
+        let mut books = books(&self.0.books);
         let inserted = self.0.memory.insert_now(partition, &entry);
-        if inserted.is_ok() {
-            let kept = Kept { entry, at: self.now(), tightened: None };
-            self.0.outbox.send_if_room(&Record::Insert(partition.clone(), kept));
+        if inserted.is_ok() && self.0.outbox.has_room() {
+            self.0.outbox.post(&mut books, &record, bytes, None);
         }
         at_once(inserted)
     }
 
     fn tighten<'a>(&'a self, partition: &'a Partition, id: EntryId, above: f32) -> StoreFuture<'a, ()> {
-        self.0.memory.tighten_now(partition, id, above);
-        self.0.outbox.send(&Record::Tighten(partition.clone(), id, above));
+        self.0.say(&Record::Tighten(partition.clone(), id, above), None, |memory| {
+            memory.tighten_now(partition, id, above)
+        });
         at_once(Ok(()))
     }
 
     fn remove<'a>(&'a self, partition: &'a Partition, id: EntryId) -> StoreFuture<'a, ()> {
-        self.0.memory.remove_now(partition, id);
-        self.0.outbox.send(&Record::Remove(partition.clone(), id));
+        self.0.say(&Record::Remove(partition.clone(), id), None, |memory| memory.remove_now(partition, id));
         at_once(Ok(()))
     }
 
     fn purge<'a>(&'a self, namespace: &'a Namespace) -> StoreFuture<'a, u64> {
-        let purged = self.0.memory.purge_now(namespace);
-        let told = self.0.outbox.send_and_tell(&Record::Purge(namespace.clone()));
+        let (told, heard) = oneshot::channel();
+        let record = Record::Purge(namespace.clone());
+        let purged = self.0.say(&record, Some(told), |memory| memory.purge_now(namespace));
         Box::pin(async move {
-            let heard = tokio::time::timeout(self.0.timeout, told).await;
-            heard.map_err(|late| StoreError::Unreachable(Box::new(late)))?
-                .map_err(|closed| StoreError::Unreachable(Box::new(closed)))?;
+            let heard = tokio::time::timeout(self.0.timeout, heard).await;
+            let heard = heard.map_err(|late| StoreError::Unreachable(Box::new(late)))?;
+            heard.map_err(|closed| StoreError::Unreachable(Box::new(closed)))?;
             Ok(purged)
         })
     }

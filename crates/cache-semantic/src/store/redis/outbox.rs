@@ -1,15 +1,16 @@
 //! What the others are to be told.
 
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::super::record::Record;
-use super::{RedisConfig, State};
+use super::books::{Books, Origin};
+use super::{RedisConfig, State, books};
 
 pub(super) struct Outbox {
     letters: mpsc::UnboundedSender<Letter>,
@@ -19,6 +20,7 @@ pub(super) struct Outbox {
 }
 
 struct Letter {
+    origin: Origin,
     record: Vec<u8>,
     told: Option<oneshot::Sender<()>>,
 }
@@ -35,40 +37,35 @@ pub(super) fn new(
     stream: String,
     config: &RedisConfig,
     state: Arc<State>,
+    books: Arc<Mutex<Books>>,
 ) -> (Outbox, impl Future<Output = ()> + use<>) {
     let (letters, received) = mpsc::unbounded_channel();
     let waiting = Arc::new(AtomicUsize::new(0));
-    let carrier = Carrier { client, stream, max_entries: config.max_entries, waiting: waiting.clone() };
+    let carrier = Carrier { client, stream, max_entries: config.max_entries, waiting: waiting.clone(), books };
     (Outbox { letters, waiting, max_waiting: config.max_waiting, state }, carrier.run(received))
 }
 
 impl Outbox {
-    /// What others may do without.
-    pub(super) fn send_if_room(&self, record: &Record) {
-        if self.waiting.load(Ordering::Relaxed) > self.max_waiting {
+    /// Whether others may be told of another entry. If not, they do without.
+    pub(super) fn has_room(&self) -> bool {
+        let has_room = self.waiting.load(Ordering::Relaxed) <= self.max_waiting;
+        if !has_room {
             self.state.unshared.fetch_add(1, Ordering::Relaxed);
-        } else {
-            self.send(record);
         }
+        has_room
     }
 
-    /// What others must hear of, however late.
-    pub(super) fn send(&self, record: &Record) {
-        self.post(record, None);
-    }
-
-    /// The same, and tells when it has been told.
-    pub(super) fn send_and_tell(&self, record: &Record) -> oneshot::Receiver<()> {
-        let (told, when) = oneshot::channel();
-        self.post(record, Some(told));
-        when
-    }
-
-    fn post(&self, record: &Record, told: Option<oneshot::Sender<()>>) {
-        let record = record.to_bytes();
-        self.waiting.fetch_add(record.len(), Ordering::Relaxed);
+    /// What others will hear of, however late. `told` hears when Redis has it.
+    pub(super) fn post(
+        &self,
+        books: &mut Books,
+        record: &Record,
+        bytes: Vec<u8>,
+        told: Option<oneshot::Sender<()>>,
+    ) {
+        self.waiting.fetch_add(bytes.len(), Ordering::Relaxed);
         // Nobody carries any more when the runtime ends.
-        let _ = self.letters.send(Letter { record, told });
+        let _ = self.letters.send(Letter { origin: books.say(record), record: bytes, told });
     }
 }
 
@@ -77,6 +74,7 @@ struct Carrier {
     stream: String,
     max_entries: u64,
     waiting: Arc<AtomicUsize>,
+    books: Arc<Mutex<Books>>,
 }
 
 impl Carrier {
@@ -84,13 +82,16 @@ impl Carrier {
         let (mut connection, mut wait) = (None, FIRST_WAIT);
         let mut batch = Vec::new();
         while letters.recv_many(&mut batch, BATCH).await > 0 {
-            // Told twice is told once: entries have names.
+            // Perhaps twice: the others hear it once.
             while !self.carry(&batch, &mut connection).await {
                 connection = None;
                 tokio::time::sleep(wait).await;
                 wait = (wait * 2).min(LAST_WAIT);
             }
             wait = FIRST_WAIT;
+            if let Some(last) = batch.last() {
+                books(&self.books).delivered(last.origin.number);
+            }
             for letter in batch.drain(..) {
                 self.waiting.fetch_sub(letter.record.len(), Ordering::Relaxed);
                 if let Some(told) = letter.told {
@@ -109,7 +110,8 @@ impl Carrier {
             let mut pipe = redis::pipe();
             for letter in letters {
                 let add = pipe.cmd("XADD").arg(&self.stream).arg("MAXLEN").arg("~").arg(self.max_entries);
-                add.arg("*").arg("r").arg(&letter.record).ignore();
+                let Origin { who, number } = letter.origin;
+                add.arg("*").arg("o").arg(format!("{who}-{number}")).arg("r").arg(&letter.record).ignore();
             }
             pipe.query_async::<()>(connection).await
         };

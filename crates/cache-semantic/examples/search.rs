@@ -2,61 +2,26 @@
 //!
 //! It writes its vectors into a folder, fills its stores, says `ready`, and then measures once for each line that it
 //! reads: `cargo xtask bench --only semantic-search` lets it and Python's faiss and hnswlib take turns.
+//!
+//! `search FOLDER SIZES WAYS QUERIES [random]`, for instance `search /tmp/data 10000,100000 default,exact 1000`
+#![allow(clippy::print_stdout, reason = "an example prints")]
 
-use anyhow::{Context as _, Result};
-use clap::Parser;
-use fastrand::Rng;
-use mainstay_cache_semantic::Partition;
-use mainstay_cache_semantic::store::contract::{partition, recording};
-use mainstay_cache_semantic::store::{EntryId, MemoryConfig, MemoryStore, NewEntry};
-use serde::Serialize;
 use std::fs;
 use std::io::{BufRead, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+
+use fastrand::Rng;
+use mainstay_cache_semantic::Partition;
+use mainstay_cache_semantic::SemanticStore as _;
+use mainstay_cache_semantic::store::contract::{partition, recording};
+use mainstay_cache_semantic::store::{EntryId, MemoryConfig, MemoryStore, NewEntry};
 use tokio::time::Instant;
 
-#[derive(Parser)]
-struct Options {
-    /// Where the vectors are written: `vectors-N.f32` and `queries-N.f32`.
-    #[arg(long)]
-    data: PathBuf,
-    /// How many entries.
-    #[arg(long, value_delimiter = ',', default_value = "10000,100000")]
-    sizes: Vec<usize>,
-    /// Of which kind: `clustered` as questions are, or `random`.
-    #[arg(long, default_value = "clustered")]
-    kind: String,
-    /// How they are searched.
-    #[arg(long, value_delimiter = ',', default_value = "default,exact,sketch,graph")]
-    ways: Vec<String>,
-    /// How many queries.
-    #[arg(long, default_value_t = 1000)]
-    queries: usize,
-    /// Cargo says that this is a bench.
-    #[arg(long, hide = true)]
-    bench: bool,
-}
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 const DIMS: usize = 384;
-
-/// One line per measurement.
-#[derive(Serialize)]
-struct Measured<'a> {
-    entries: usize,
-    way: &'a str,
-    /// Microseconds.
-    p50: f64,
-    p99: f64,
-    recall: f64,
-    /// Microseconds, of the last tenth of the inserts.
-    insert_mean: f64,
-    insert_p99: f64,
-    /// Bytes per entry with its vector and without its answer: as the store counts them, and as the system does.
-    counted: f64,
-    resident: f64,
-}
 
 struct Filled {
     way: String,
@@ -67,30 +32,29 @@ struct Filled {
 }
 
 fn main() -> Result<()> {
-    let options = Options::parse();
-    fs::create_dir_all(&options.data)?;
+    let mut arguments = std::env::args().skip(1);
+    let data = arguments.next().map(PathBuf::from).ok_or("search FOLDER SIZES WAYS QUERIES [random]")?;
+    let sizes = arguments.next().unwrap_or_else(|| "10000,100000".to_owned());
+    let ways = arguments.next().unwrap_or_else(|| "default,exact,sketch,graph".to_owned());
+    let queries = arguments.next().map_or(Ok(1000), |queries| queries.parse())?;
+    let random = arguments.next().is_some_and(|kind| kind == "random");
+
+    fs::create_dir_all(&data)?;
     let here = partition("bench", "one partition");
     let mut sets = Vec::new();
-    for &entries in &options.sizes {
-        let set = Set::make(entries, options.queries, options.kind == "random");
-        set.write(&options.data, entries).context("write the vectors")?;
-        let mut filled = Vec::new();
-        for way in &options.ways {
-            filled.push(fill(way, &set, &here)?);
-        }
-        sets.push((entries, set, filled));
+    for entries in sizes.split(',') {
+        let entries = entries.parse()?;
+        let set = Set::make(entries, queries, random);
+        set.write(&data, entries)?;
+        let filled = ways.split(',').map(|way| fill(way, &set, &here)).collect::<Result<Vec<_>>>()?;
+        sets.push((set, filled));
     }
-    let mut out = std::io::stdout();
-    writeln!(out, "ready")?;
+    println!("ready");
     for turn in std::io::stdin().lock().lines() {
         turn?;
-        let mut measured = Vec::new();
-        for (entries, set, filled) in &mut sets {
-            for filled in filled {
-                measured.push(measure(*entries, set, filled, &here)?);
-            }
-        }
-        writeln!(out, "{}", serde_json::to_string(&measured)?)?;
+        let measured = sets.iter().flat_map(|(set, filled)| filled.iter().map(|filled| measure(set, filled, &here)));
+        println!("{}", serde_json::Value::from(measured.collect::<Result<Vec<_>>>()?));
+        std::io::stdout().flush()?;
     }
     Ok(())
 }
@@ -98,7 +62,7 @@ fn main() -> Result<()> {
 struct Set {
     vectors: Vec<Arc<[f32]>>,
     queries: Vec<Vec<f32>>,
-    /// The nearest of each query, looked up once.
+    /// The nearest of each query.
     nearest: Vec<Option<u128>>,
 }
 
@@ -115,10 +79,11 @@ impl Set {
             .collect();
         let of = |rng: &mut Rng| mixed(&vectors[rng.usize(..entries)], 0.91, &unit(rng));
         let queries = (0..queries).map(|_| of(&mut rng)).collect();
-        Self { vectors, queries, nearest: Vec::new() }
+        let nearest = exact(&vectors, &queries);
+        Self { vectors, queries, nearest }
     }
 
-    fn write(&self, folder: &std::path::Path, entries: usize) -> Result<()> {
+    fn write(&self, folder: &Path, entries: usize) -> Result<()> {
         let bytes = |all: &mut dyn Iterator<Item = &[f32]>| {
             all.flat_map(|vector| vector.iter().flat_map(|value| value.to_le_bytes())).collect::<Vec<u8>>()
         };
@@ -175,20 +140,14 @@ fn fill(way: &str, set: &Set, here: &Partition) -> Result<Filled> {
     }
     store.settled();
     let per_entry = |bytes: u64| bytes as f64 / set.vectors.len() as f64;
-    let counted = per_entry(store_bytes(&store)) - answer.bytes() as f64;
+    let counted = per_entry(store.stats().bytes) - answer.bytes() as f64;
     let resident = per_entry(resident().saturating_sub(before));
     Ok(Filled { way: way.to_owned(), store, inserts, counted, resident })
 }
 
-fn store_bytes(store: &MemoryStore) -> u64 {
-    use mainstay_cache_semantic::SemanticStore as _;
-    store.stats().bytes
-}
-
-fn measure<'a>(entries: usize, set: &mut Set, filled: &'a Filled, here: &Partition) -> Result<Measured<'a>> {
-    if set.nearest.is_empty() {
-        set.nearest = exact(set);
-    }
+/// Times are in microseconds, inserts those of the last tenth; bytes are per entry with its vector and without its
+/// answer, as the store counts them and as the system does.
+fn measure(set: &Set, filled: &Filled, here: &Partition) -> Result<serde_json::Value> {
     let (mut times, mut right) = (Vec::with_capacity(set.queries.len()), 0);
     for (query, nearest) in set.queries.iter().zip(&set.nearest) {
         let begun = Instant::now();
@@ -197,27 +156,35 @@ fn measure<'a>(entries: usize, set: &mut Set, filled: &'a Filled, here: &Partiti
         right += usize::from(found.first().map(|found| found.id.0) == *nearest);
     }
     let last = &filled.inserts[filled.inserts.len() / 10 * 9..];
-    Ok(Measured {
-        entries,
-        way: &filled.way,
-        p50: percentile(&times, 0.5),
-        p99: percentile(&times, 0.99),
-        recall: right as f64 / set.queries.len() as f64,
-        insert_mean: last.iter().sum::<f64>() / last.len() as f64,
-        insert_p99: percentile(last, 0.99),
-        counted: filled.counted,
-        resident: filled.resident,
-    })
+    Ok(serde_json::json!({
+        "entries": set.vectors.len(),
+        "way": filled.way,
+        "p10": percentile(&times, 0.1),
+        "p50": percentile(&times, 0.5),
+        "p99": percentile(&times, 0.99),
+        "recall": right as f64 / set.queries.len() as f64,
+        "insert_p50": percentile(last, 0.5),
+        "insert_mean": last.iter().sum::<f64>() / last.len() as f64,
+        "insert_p99": percentile(last, 0.99),
+        "counted": filled.counted,
+        "resident": filled.resident,
+    }))
 }
 
 /// Looked up without any of our code.
-fn exact(set: &Set) -> Vec<Option<u128>> {
-    let cosine = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+fn exact(vectors: &[Arc<[f32]>], queries: &[Vec<f32>]) -> Vec<Option<u128>> {
+    let lanes = |a: &[f32], b: &[f32]| {
+        let mut sums = [0.0_f32; 16];
+        for (a, b) in a.chunks_exact(16).zip(b.chunks_exact(16)) {
+            sums.iter_mut().zip(a.iter().zip(b)).for_each(|(sum, (a, b))| *sum += a * b);
+        }
+        sums.iter().sum::<f32>()
+    };
     let nearest = |query: &Vec<f32>| {
-        let scored = (0..).zip(&set.vectors).map(|(id, vector)| (id, cosine(query, vector)));
+        let scored = (0..).zip(vectors).map(|(id, vector)| (id, lanes(query, vector)));
         scored.max_by(|a, b| a.1.total_cmp(&b.1)).map(|(id, _)| id)
     };
-    set.queries.iter().map(nearest).collect()
+    queries.iter().map(nearest).collect()
 }
 
 fn micros(begun: Instant) -> f64 {

@@ -1,0 +1,132 @@
+//! What this process said and has not heard back yet.
+//!
+//! It did at once what it said; the stream says in which order all did what they did. Until one's own words come back,
+//! both must fit together: an order to forget is not undone by what stood before it in the stream and is read only now,
+//! and an entry of one's own stands behind every order that is read before it.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use mainstay_provider_core::Namespace;
+
+use super::super::memory::MemoryStore;
+use super::super::record::{Kept, Record};
+use super::super::{EntryId, NewEntry};
+use crate::partition::Partition;
+
+/// Who said something, and the how manieth of their words it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Origin {
+    pub(super) who: u64,
+    pub(super) number: u64,
+}
+
+pub(super) struct Books {
+    who: u64,
+    number: u64,
+    /// What was said last of what Redis has.
+    delivered: u64,
+    /// Own entries that have not come back.
+    kept: VecDeque<(u64, EntryId)>,
+    kept_ids: HashSet<EntryId>,
+    /// Own orders to forget that have not come back.
+    forgotten: VecDeque<(u64, Forget)>,
+    /// The last word heard of everybody: what is told twice is heard once.
+    heard: HashMap<u64, u64>,
+}
+
+enum Forget {
+    Entry(Partition, EntryId),
+    All(Namespace),
+}
+
+impl Forget {
+    fn covers(&self, partition: &Partition, id: EntryId) -> bool {
+        match self {
+            Self::Entry(there, gone) => there == partition && *gone == id,
+            Self::All(namespace) => *namespace == partition.namespace,
+        }
+    }
+}
+
+impl Books {
+    pub(super) fn new() -> Self {
+        Self {
+            who: fastrand::u64(..),
+            number: 0,
+            delivered: 0,
+            kept: VecDeque::new(),
+            kept_ids: HashSet::new(),
+            forgotten: VecDeque::new(),
+            heard: HashMap::new(),
+        }
+    }
+
+    /// Something is said now.
+    pub(super) fn say(&mut self, record: &Record) -> Origin {
+        self.number += 1;
+        let number = self.number;
+        match record {
+            Record::Insert(_, Kept { entry: NewEntry { id, .. }, .. }) => {
+                self.kept.push_back((number, *id));
+                self.kept_ids.insert(*id);
+            }
+            Record::Remove(partition, id) => {
+                self.forgotten.push_back((number, Forget::Entry(partition.clone(), *id)));
+            }
+            Record::Purge(namespace) => {
+                self.forgotten.push_back((number, Forget::All(namespace.clone())));
+            }
+            Record::Tighten(..) => {}
+        }
+        Origin { who: self.who, number }
+    }
+
+    /// Redis has it.
+    pub(super) fn delivered(&mut self, number: u64) {
+        self.delivered = self.delivered.max(number);
+    }
+
+    /// Somebody said this. Says whether it was news.
+    pub(super) fn hear(&mut self, origin: Origin, record: Record, memory: &MemoryStore, now: u64) -> bool {
+        let heard = self.heard.entry(origin.who).or_default();
+        if *heard >= origin.number {
+            return false;
+        }
+        *heard = origin.number;
+        if origin.who == self.who {
+            self.came_back(origin.number);
+        }
+        match record {
+            Record::Insert(partition, kept) => {
+                let id = kept.entry.id;
+                if !self.forgotten.iter().any(|(_, forget)| forget.covers(&partition, id)) {
+                    Record::Insert(partition, kept).apply(memory, now);
+                }
+            }
+            Record::Remove(_, id) if self.kept_ids.contains(&id) => {}
+            Record::Purge(namespace) => {
+                memory.purge_but(&namespace, |id| self.kept_ids.contains(&id));
+            }
+            other => other.apply(memory, now),
+        }
+        true
+    }
+
+    /// All is read anew: what has been said and is no longer in the stream will not come back.
+    pub(super) fn begin_anew(&mut self) {
+        self.heard.clear();
+        self.kept.clear();
+        self.kept_ids.clear();
+        self.forgotten.retain(|(number, _)| *number > self.delivered);
+    }
+
+    /// With this one, also those before it that the stream has lost.
+    fn came_back(&mut self, number: u64) {
+        let ours = self.kept.partition_point(|(kept, _)| *kept <= number);
+        for (_, id) in self.kept.drain(..ours) {
+            self.kept_ids.remove(&id);
+        }
+        let ours = self.forgotten.partition_point(|(forgotten, _)| *forgotten <= number);
+        self.forgotten.drain(..ours);
+    }
+}
