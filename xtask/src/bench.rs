@@ -1,8 +1,10 @@
 //! `cargo xtask bench`: criterion benchmarks, our layers beside others', and the load runs of the gateway beside nginx.
 
 mod criterion;
+mod embed;
 mod figures;
 mod peers;
+mod semantic_search;
 
 use crate::metadata::Metadata;
 use crate::steps::Steps;
@@ -38,6 +40,10 @@ enum Part {
     Criterion,
     /// What our layers add to a call, beside tower, tower-resilience and failsafe.
     Peers,
+    /// Time per short query of the local embedder, beside ONNX Runtime.
+    Embed,
+    /// The search of the semantic cache, beside faiss flat and hnswlib.
+    SemanticSearch,
     Load,
 }
 
@@ -60,6 +66,22 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         steps.run("peers", || {
             let found = run_peers(&sh, &metadata, options.quick)?;
             println!("\n{}", peers::table(&found));
+            figures.extend(found);
+            Ok(())
+        });
+    }
+    if wanted(Part::Embed) {
+        steps.run("embed", || {
+            let found = embed::run(&sh, &metadata, options.quick)?;
+            println!("\n{}", embed::table(&found));
+            figures.extend(found);
+            Ok(())
+        });
+    }
+    if wanted(Part::SemanticSearch) {
+        steps.run("semantic search", || {
+            let found = semantic_search::run(&sh, &metadata, options.quick)?;
+            println!("\n{}", semantic_search::table(&found));
             figures.extend(found);
             Ok(())
         });

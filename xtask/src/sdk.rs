@@ -5,7 +5,7 @@
 //! packages are there.
 
 mod gateway;
-mod packages;
+pub(crate) mod packages;
 
 use crate::metadata::Metadata;
 use crate::tools;
@@ -21,7 +21,7 @@ pub(crate) fn run(sh: &Shell, metadata: &Metadata) -> Result<()> {
     tools::NPM.require()?;
     let scripts = metadata.workspace_root.join("xtask/sdk");
     let home = metadata.target_directory.join("sdk");
-    let python = Python::prepare(sh, &scripts, &home)?;
+    let python = Python::prepare(sh, &scripts, "requirements.txt", &home)?;
     let node = Node::prepare(sh, &scripts, &home)?;
     tools::build_all(sh)?;
     let gateway = Gateway::start(&tools::built(metadata, "mainstay-gateway")?)?;

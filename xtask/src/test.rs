@@ -2,7 +2,7 @@
 
 use crate::metadata::Metadata;
 use crate::steps::Steps;
-use crate::{sdk, tools};
+use crate::{model, sdk, tools};
 use anyhow::Result;
 use xshell::{Shell, cmd};
 
@@ -28,6 +28,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
     let mut steps = Steps::new(false);
     if !options.sdk {
+        if let Err(error) = model::fetch(&sh, &metadata) {
+            eprintln!("note: no embedding model ({error:#}); the tests that need the real one are skipped");
+        }
         steps.run("tests", || workspace_tests(&sh));
         steps.run("doc tests", || Ok(cmd!(sh, "cargo test --quiet --doc --workspace --all-features").run()?));
     }

@@ -1,4 +1,4 @@
-//! The pinned packages of the clients, installed once beneath `target/sdk`.
+//! Pinned packages of others' languages, installed once beneath `target`.
 
 use anyhow::{Context, Result};
 use std::fs;
@@ -6,28 +6,36 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use xshell::{Shell, cmd};
 
-/// A virtual environment with `requirements.txt` in it.
-pub(super) struct Python {
+/// A virtual environment with pinned packages in it.
+pub(crate) struct Python {
     interpreter: PathBuf,
     scripts: PathBuf,
 }
 
 impl Python {
-    pub(super) fn prepare(sh: &Shell, scripts: &Path, home: &Path) -> Result<Self> {
-        let (venv, pins) = (home.join("python"), scripts.join("requirements.txt"));
+    /// `requirements` is a file among the scripts.
+    pub(crate) fn prepare(sh: &Shell, scripts: &Path, requirements: &str, home: &Path) -> Result<Self> {
+        let (venv, pins) = (home.join("python"), scripts.join(requirements));
         let interpreter = venv.join("bin/python");
         install_once(&venv, &[&pins], || {
             cmd!(sh, "python3 -m venv {venv}").run()?;
-            cmd!(sh, "{interpreter} -m pip --quiet --disable-pip-version-check install --requirement {pins}")
+            // The files name everything, so nothing else is to be found.
+            cmd!(sh, "{interpreter} -m pip --quiet --disable-pip-version-check install --no-deps --requirement {pins}")
                 .run()?;
             Ok(())
         })?;
         Ok(Self { interpreter, scripts: scripts.to_owned() })
     }
 
-    pub(super) fn script(&self, name: &str) -> Command {
+    pub(crate) fn script(&self, name: &str) -> Command {
+        let mut command = self.command();
+        command.arg(self.scripts.join(name));
+        command
+    }
+
+    pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(&self.interpreter);
-        command.arg("-B").arg(self.scripts.join(name));
+        command.arg("-B");
         command
     }
 }
@@ -63,7 +71,11 @@ impl Node {
 }
 
 /// Installs into a fresh folder unless a stamp says that these very pins are there already.
-fn install_once(folder: &Path, pins: &[&Path], install: impl FnOnce() -> Result<()>) -> Result<()> {
+pub(crate) fn install_once(
+    folder: &Path,
+    pins: &[&Path],
+    install: impl FnOnce() -> Result<()>,
+) -> Result<()> {
     let mut wanted = String::new();
     for pin in pins {
         wanted += &fs::read_to_string(pin).with_context(|| pin.display().to_string())?;
