@@ -154,7 +154,8 @@ impl ClientBuilder {
         if let Some(settings) = &self.semantic_cache {
             #[cfg(feature = "cache-semantic")]
             {
-                caches.semantic = Some(stack::semantic(settings, deployments, &self.events, &env)?);
+                let (layer, embedding) = stack::semantic(settings, deployments, &self.events, &env)?;
+                (caches.semantic, caches.embedding) = (Some(layer), Some(embedding));
             }
             #[cfg(not(feature = "cache-semantic"))]
             {

@@ -7,7 +7,7 @@ use futures_core::Stream;
 use mainstay_breaker::BreakerHandle;
 use mainstay_cache_exact::{ExactCache, ExactCacheLayer};
 #[cfg(feature = "cache-semantic")]
-use mainstay_cache_semantic::{SemanticCache, SemanticLayer};
+use mainstay_cache_semantic::{Embedding, SemanticCache, SemanticLayer};
 use mainstay_provider_core::{
     BoxProvider, Call, ChatResponse, ChunkResult, Chunks, EmbedCall, EmbedReply, Embedder, Error, Provider,
     Reply, ReplyHead, Wire,
@@ -148,6 +148,12 @@ impl Client {
     #[cfg(feature = "cache-semantic")]
     pub fn semantic_cache(&self) -> Option<SemanticCache> {
         self.caches.semantic.as_ref().map(SemanticLayer::cache)
+    }
+
+    /// What makes vectors of questions for the semantic cache that the configuration describes.
+    #[cfg(feature = "cache-semantic")]
+    pub fn question_embedding(&self) -> Option<&Embedding> {
+        self.caches.embedding.as_ref()
     }
 
     /// The logical models, in the order of their names.

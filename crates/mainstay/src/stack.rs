@@ -8,7 +8,7 @@ mod settings;
 use mainstay_breaker::BreakerLayer;
 use mainstay_cache_exact::ExactCacheLayer;
 #[cfg(feature = "cache-semantic")]
-use mainstay_cache_semantic::SemanticLayer;
+use mainstay_cache_semantic::{Embedding, SemanticLayer};
 use mainstay_provider_core::{BoxEmbedder, BoxProvider, Embedder, Provider};
 use mainstay_rate_limit::{BulkheadLayer, RateLimitLayer};
 use mainstay_rescue::RescueLayer;
@@ -19,11 +19,11 @@ use tower::ServiceBuilder;
 
 use crate::config::ModelConfig;
 
+pub(crate) use self::caches::exact;
 #[cfg(feature = "cache-semantic")]
 pub(crate) use self::caches::semantic;
 #[cfg(not(feature = "cache-semantic"))]
 pub(crate) use self::caches::semantic_is_missing;
-pub(crate) use self::caches::exact;
 pub(crate) use self::deployments::{Deployments, Endpoint};
 pub(crate) use self::settings::{check, check_deployment, hedging, longest_in_line, rescue, retry};
 
@@ -40,6 +40,9 @@ pub(crate) struct CacheLayers {
     pub(crate) exact: Option<ExactCacheLayer>,
     #[cfg(feature = "cache-semantic")]
     pub(crate) semantic: Option<SemanticLayer>,
+    /// What the semantic cache's questions are turned into vectors with.
+    #[cfg(feature = "cache-semantic")]
+    pub(crate) embedding: Option<Embedding>,
 }
 
 impl CacheLayers {

@@ -42,13 +42,16 @@ fn second_level(
     _: mainstay_cache_exact::ExactCacheBuilder,
     _: &str,
 ) -> Result<mainstay_cache_exact::ExactCacheBuilder, Error> {
-    Err(configuration("cache.redis_url: this build has no Redis; build it with the feature \"redis\"".to_owned()))
+    Err(configuration(
+        "cache.redis_url: this build has no Redis; build it with the feature \"redis\"".to_owned(),
+    ))
 }
 
 #[cfg(not(feature = "cache-semantic"))]
 pub(crate) fn semantic_is_missing() -> Error {
     configuration(
-        "semantic_cache: this build has no semantic cache; build it with the feature \"cache-semantic\"".to_owned(),
+        "semantic_cache: this build has no semantic cache; build it with the feature \"cache-semantic\""
+            .to_owned(),
     )
 }
 
@@ -76,21 +79,22 @@ mod semantic {
     use crate::config::{EnvText, GuardsSetting, PresetSetting, SemanticCacheSettings, Span};
     use crate::stack::Deployments;
 
-    /// The semantic cache.
+    /// The semantic cache, and what makes vectors for it.
     pub(crate) fn semantic(
         settings: &SemanticCacheSettings,
         deployments: &Deployments,
         events: &Events,
         env: Env<'_>,
-    ) -> Result<SemanticLayer, Error> {
+    ) -> Result<(SemanticLayer, Embedding), Error> {
         let embedding = embedding(settings, deployments, env)?;
         let store = store(settings, embedding.identity(), env)?;
-        SemanticLayer::builder(embedding)
+        let layer = SemanticLayer::builder(embedding.clone())
             .config(config(settings, env)?)
             .store(store)
             .events(events.clone())
             .build()
-            .map_err(|why| configuration(format!("semantic_cache: {why}")))
+            .map_err(|why| configuration(format!("semantic_cache: {why}")))?;
+        Ok((layer, embedding))
     }
 
     fn embedding(
@@ -127,9 +131,9 @@ mod semantic {
         dimensions: Option<usize>,
         deployments: &Deployments,
     ) -> Result<RemoteEmbedder, Error> {
-        let (embedder, model) = deployments
-            .embedder(model)
-            .ok_or_else(|| configuration(format!("semantic_cache.embedder: {model:?} names no configured provider")))?;
+        let (embedder, model) = deployments.embedder(model).ok_or_else(|| {
+            configuration(format!("semantic_cache.embedder: {model:?} names no configured provider"))
+        })?;
         let dimensions = dimensions.ok_or_else(|| {
             configuration("semantic_cache.dimensions: say how long the embedder's vectors are".to_owned())
         })?;
@@ -176,7 +180,8 @@ mod semantic {
     #[cfg(not(feature = "redis"))]
     fn shared(_: &str, _: &str, _: MemoryStore) -> Result<Arc<dyn SemanticStore>, Error> {
         Err(configuration(
-            "semantic_cache.redis_url: this build has no Redis; build it with the feature \"redis\"".to_owned(),
+            "semantic_cache.redis_url: this build has no Redis; build it with the feature \"redis\""
+                .to_owned(),
         ))
     }
 

@@ -1,5 +1,8 @@
 //! The command line.
 
+mod model;
+mod rehearse;
+
 use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -65,6 +68,15 @@ enum Command {
         #[command(flatten)]
         config: ConfigFile,
     },
+    /// Find the threshold of the semantic cache that labelled pairs of questions allow (S4.6).
+    Calibrate(rehearse::CalibrateArguments),
+    /// Say what caches would have done with a stream of labelled questions: hits, wrong hits, what was saved.
+    ReplayCache(rehearse::ReplayArguments),
+    /// Local embedding models.
+    Model {
+        #[command(subcommand)]
+        command: model::ModelCommand,
+    },
     /// Print the JSON schema of the configuration, for editors.
     Schema,
 }
@@ -90,6 +102,9 @@ pub(crate) fn run() -> ExitCode {
         Command::Check { file } => check_command(&file),
         Command::Route { model, explain, config } => route_command(&config, &model, explain),
         Command::Models { config } => models_command(&config),
+        Command::Calibrate(arguments) => rehearse::calibrate_command(&arguments),
+        Command::ReplayCache(arguments) => rehearse::replay_command(&arguments),
+        Command::Model { command } => model::model_command(&command),
         Command::Schema => schema_command(),
     };
     match result {
@@ -103,6 +118,10 @@ pub(crate) fn run() -> ExitCode {
 }
 
 impl ConfigFile {
+    fn is_given(&self) -> bool {
+        self.config.is_some()
+    }
+
     fn read(&self) -> Result<GatewayConfig, Failure> {
         match &self.config {
             None => Ok(GatewayConfig::embedded(&env)),
