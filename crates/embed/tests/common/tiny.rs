@@ -26,6 +26,8 @@ pub(crate) fn write_with(folder: &Path, change: impl FnOnce(&mut Value)) -> Tens
         "model_type": "bert", "hidden_act": "gelu", "hidden_size": HIDDEN, "intermediate_size": INNER,
         "num_attention_heads": HEADS, "num_hidden_layers": LAYERS, "max_position_embeddings": 16,
         "type_vocab_size": 2, "vocab_size": WORDS.len(), "layer_norm_eps": 1e-12,
+        // Not used, but candle wants them.
+        "hidden_dropout_prob": 0.1, "initializer_range": 0.02, "pad_token_id": 0,
     });
     change(&mut config);
     let file = |name: &str, value: &Value| std::fs::write(folder.join(name), value.to_string()).unwrap();
