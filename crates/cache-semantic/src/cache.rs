@@ -12,7 +12,7 @@ use mainstay_provider_core::{
 
 use crate::config::SemanticConfig;
 use crate::decision::{By, Decision, choose};
-use crate::eligible::{Question, Skip, question};
+use crate::eligible::{Question, Skip, is_worth_embedding, question};
 use crate::embedding::Embedding;
 use crate::guard::{Asked, Difference};
 use crate::guarded::Guarded;
@@ -113,7 +113,10 @@ impl Shared {
         let vector = looked.vector.insert(vector).clone();
         let found = self.store.ask(|store| store.nearest(partition, &vector, self.config.neighbours)).await;
         let Some(mut found) = found else { return (Decision::miss(By::Store), None) };
-        found.retain(|neighbour| is_fresh(call, neighbour.age));
+        // What is found by its text only was kept with a vector too, which may be that of its beginning.
+        found.retain(|neighbour| {
+            is_fresh(call, neighbour.age) && is_worth_embedding(&neighbour.text, &self.config.limits)
+        });
         looked.nearest = found.first().cloned();
         let Some(threshold) = threshold else { return (Decision::miss(By::ExactOnly), None) };
         let decision = choose(&Asked::new(text, self.config.guards), &found, threshold);
@@ -171,11 +174,7 @@ impl Shared {
 
     /// Keeps an answer. The one place where anything is written.
     pub(crate) async fn keep(&self, looked: &Looked, recording: Recording, ttl: Duration) {
-        let vector = match &looked.vector {
-            Some(vector) => vector.clone(),
-            // Found by its text only: it is far from everything.
-            None => Arc::from([]),
-        };
+        let Some(vector) = looked.vector.clone() else { return };
         let saves = recording.usage().map_or(1, |usage| {
             let price = self.price.as_ref().and_then(|price| price(recording.model(), &usage));
             price.unwrap_or_else(|| usage.total()).max(1)
@@ -188,9 +187,10 @@ impl Shared {
         }
     }
 
-    /// Embeds a question that was not embedded while the caller waited, because the cache was not to be read.
+    /// Embeds a question that was not embedded while the caller waited: because the cache was not to be read, or because it
+    /// is looked for by its text only. A store wants a vector all the same.
     pub(crate) async fn embed_late(&self, looked: &mut Looked) {
-        if looked.vector.is_none() && looked.question.is_embedded {
+        if looked.vector.is_none() {
             looked.vector = self.embedding.embed(&looked.question.text).await.ok();
         }
     }

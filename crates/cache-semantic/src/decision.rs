@@ -152,7 +152,7 @@ fn judge(asked: &Asked, neighbour: &Neighbour, threshold: f32) -> Decision {
         entry: Some(neighbour.id),
     };
     // A vector that is not of length 1, or not a number, is no evidence.
-    if !(neighbour.score >= threshold) || neighbour.score > 1.001 {
+    if neighbour.score.is_nan() || neighbour.score < threshold || neighbour.score > 1.001 {
         return decision;
     }
     let verdict = asked.compare(&neighbour.text);

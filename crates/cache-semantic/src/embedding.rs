@@ -16,11 +16,10 @@ impl Embedding {
     /// Vectors by this embedder. `identity` names the model as exactly as can be: its revision, dimensions, quantisation and
     /// pooling. Vectors of two identities are never compared.
     pub fn new(embedder: impl Embedder, identity: impl Into<Arc<str>>) -> Self {
-        let identity = identity.into();
-        Self { embedder: embedder.boxed_embedder(), model: identity.clone(), identity }
+        Self { embedder: embedder.boxed_embedder(), model: Arc::default(), identity: identity.into() }
     }
 
-    /// The same, for an embedder that has several models: this one is asked. Without it, the identity is.
+    /// The same, for an embedder that has several models: this one is asked. Without it no model is named.
     #[must_use]
     pub fn model(mut self, model: impl Into<Arc<str>>) -> Self {
         self.model = model.into();

@@ -42,7 +42,7 @@ impl Policy {
 
     /// This threshold with guards.
     pub fn guarded(threshold: f32, guards: Guards) -> Self {
-        let name = format!("cosine {threshold:.2} and guards{}", if guards == Guards::Strict { " (strict)" } else { "" });
+        let name = format!("cosine {threshold} and guards{}", if guards == Guards::Strict { " (strict)" } else { "" });
         Self { name, threshold: Some(threshold), guards }
     }
 }

@@ -63,7 +63,7 @@ impl fmt::Display for PairReport {
                 let precision = with_interval(row.precision(), row.precision_interval());
                 let recall = with_interval(row.recall(), row.recall_interval());
                 let false_hits = with_interval(row.false_hit_rate(), row.false_hit_interval());
-                writeln!(f, "{:.2}       {precision}   {recall}   {:.3}  {false_hits}", row.threshold, row.f1())?;
+                writeln!(f, "{:.3}      {precision}   {recall}   {:.3}  {false_hits}", row.threshold, row.f1())?;
             }
         }
         writeln!(f)?;
@@ -73,11 +73,11 @@ impl fmt::Display for PairReport {
             percent(self.options.confidence)
         );
         match self.recommended {
-            Ok(threshold) => writeln!(f, "Recommended threshold for a {wanted}: {threshold:.2}")?,
+            Ok(threshold) => writeln!(f, "Recommended threshold for a {wanted}: {threshold:.3}")?,
             Err(refused) => writeln!(f, "For a {wanted}: {refused}")?,
         }
         let shown = self.recommended.unwrap_or(0.95);
-        writeln!(f, "\nBy source, the whole decision at {shown:.2}")?;
+        writeln!(f, "\nBy source, the whole decision at {shown:.3}")?;
         writeln!(f, "source                        same  served  different  served")?;
         for (source, row) in &self.sources {
             writeln!(f, "{source:<28}  {:>4}  {:>6}  {:>9}  {:>6}", row.same, row.right, row.different, row.wrong)?;
@@ -150,7 +150,7 @@ impl fmt::Display for ReplayReport {
         writeln!(f)?;
         let wanted = format!("at most {} of hits wrong at {sure} confidence", percent(self.options.max_error_rate));
         match self.calibrated {
-            Ok(threshold) => writeln!(f, "Loosest threshold with {wanted}: {threshold:.2}")?,
+            Ok(threshold) => writeln!(f, "Loosest threshold with {wanted}: {threshold:.3}")?,
             Err(NoSafeThreshold) => writeln!(f, "With {wanted}: {NoSafeThreshold}")?,
         }
         if let Some(row) = self.rows.last() {

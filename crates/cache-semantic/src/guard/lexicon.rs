@@ -68,6 +68,29 @@ pub(crate) enum Tense {
     Would,
 }
 
+/// What a guard looks for in single words.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Note {
+    #[default]
+    None,
+    /// `a`, `an`, `the`.
+    Article,
+    /// Something went wrong: `problem`, `declined`, `lost`.
+    Trouble,
+    /// `second`, `next`.
+    Ordinal,
+    /// Means the same wherever it stands: `which laptop is best`, `which is the best laptop`.
+    Frame,
+    /// Not what it is: what it was, or will be: `former`, `becoming`.
+    Change,
+    /// `if`, `why`, `whether`: a `not` after it denies nothing.
+    Perhaps,
+    By,
+    Use,
+    Used,
+    To,
+}
+
 /// What is known of one stem.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Known {
@@ -79,7 +102,7 @@ pub(crate) struct Known {
 }
 
 impl Known {
-    const UNKNOWN: Self = Self { class: Class::Content, same: [0; 3], sort: [0; 2] };
+    pub(crate) const UNKNOWN: Self = Self { class: Class::Content, same: [0; 3], sort: [0; 2] };
 
     pub(crate) fn means(&self, other: &Self) -> bool {
         self.same.iter().any(|circle| *circle != 0 && other.same.contains(circle))
@@ -94,6 +117,9 @@ impl Known {
 pub(crate) struct Lexicon {
     words: HashMap<u64, Known, BuildHasherDefault<Same>>,
     opposites: HashMap<(u64, u64), (), BuildHasherDefault<Same>>,
+    /// By the key of the word as it stands.
+    notes: HashMap<u64, Note, BuildHasherDefault<Same>>,
+    numbers: HashMap<u64, f64, BuildHasherDefault<Same>>,
 }
 
 impl Lexicon {
@@ -107,13 +133,31 @@ impl Lexicon {
         self.words.get(&stem).copied().unwrap_or(Known::UNKNOWN)
     }
 
+    /// What is noted of a word as it stands.
+    pub(crate) fn note(&self, word: u64) -> Note {
+        self.notes.get(&word).copied().unwrap_or_default()
+    }
+
+    /// The number that a word says.
+    pub(crate) fn number(&self, word: u64) -> Option<f64> {
+        self.numbers.get(&word).copied()
+    }
+
     /// Whether two stems are opposites.
     pub(crate) fn are_opposite(&self, a: u64, b: u64) -> bool {
         self.opposites.contains_key(&(a.min(b), a.max(b)))
     }
 
     fn read() -> Self {
-        let mut lexicon = Self { words: HashMap::default(), opposites: HashMap::default() };
+        let mut lexicon = Self {
+            words: HashMap::default(),
+            opposites: HashMap::default(),
+            notes: HashMap::default(),
+            numbers: NUMBERS.iter().map(|(name, value)| (key(name), *value)).collect(),
+        };
+        for (note, words) in NOTES {
+            lexicon.notes.extend(words.split_whitespace().map(|word| (key(word), *note)));
+        }
         for (class, words) in CLASSES {
             for word in words.split_whitespace() {
                 // Function words are looked up as they stand: their stems say nothing.
@@ -236,6 +280,60 @@ const CLASSES: &[(Class, &str)] = &[
          against towards toward around near via per until till off out up down regarding concerning besides beyond \
          inside outside above below behind beneath beside after before",
     ),
+];
+
+const NOTES: &[(Note, &str)] = &[
+    (Note::Article, "a an the"),
+    (
+        Note::Trouble,
+        "problem problems trouble troubles issue issues error errors difficulty unable fail fails failed failing failure \
+         decline declined declining denied deny denies denying reject rejected stop stopped stops prevent prevents avoid \
+         lack lacks wrong broken refuse refused lost stolen missing unsure unsuccessful hate hates against besides apart",
+    ),
+    (Note::Ordinal, "second third fourth fifth next previous"),
+    (Note::Frame, "best difference differences different differ"),
+    (Note::Change, "becoming becomes former formerly ex wannabe aspiring pre post"),
+    (Note::Perhaps, "if why whether"),
+    (Note::By, "by"),
+    (Note::Use, "use"),
+    (Note::Used, "used"),
+    (Note::To, "to"),
+];
+
+const NUMBERS: &[(&str, f64)] = &[
+    ("zero", 0.0),
+    ("two", 2.0),
+    ("three", 3.0),
+    ("four", 4.0),
+    ("five", 5.0),
+    ("six", 6.0),
+    ("seven", 7.0),
+    ("eight", 8.0),
+    ("nine", 9.0),
+    ("ten", 10.0),
+    ("eleven", 11.0),
+    ("twelve", 12.0),
+    ("thirteen", 13.0),
+    ("fourteen", 14.0),
+    ("fifteen", 15.0),
+    ("sixteen", 16.0),
+    ("seventeen", 17.0),
+    ("eighteen", 18.0),
+    ("nineteen", 19.0),
+    ("twenty", 20.0),
+    ("thirty", 30.0),
+    ("forty", 40.0),
+    ("fifty", 50.0),
+    ("sixty", 60.0),
+    ("seventy", 70.0),
+    ("eighty", 80.0),
+    ("ninety", 90.0),
+    ("hundred", 100.0),
+    ("thousand", 1e3),
+    ("lakh", 1e5),
+    ("million", 1e6),
+    ("crore", 1e7),
+    ("billion", 1e9),
 ];
 
 /// Circles of words that mean the same in a question.
@@ -511,7 +609,7 @@ const SORTS: &str = "
     north south east west
     northern southern eastern western
     dog cat bird fish snake monkey turtle hamster rabbit spider owl chicken horse cow goat sheep pig mouse rat lizard snail parrot duck frog tiger lion bear wolf fox elephant puppy kitten
-    head face eye ear nose mouth tooth teeth lip tongue neck shoulder arm elbow wrist hand finger thumb chest breast back stomach hip leg knee ankle foot feet toe jaw chin throat heart lung liver kidney brain spine thigh groin penis vagina uterus ovary bladder
+    head face eye ear nose mouth tooth teeth lip tongue neck shoulder arm elbow wrist hand finger thumb chest breast back stomach hip leg knee ankle foot feet toe jaw chin throat heart lung liver kidney brain spine thigh groin bone rib butt buttock calf heel shin forehead cheek nail penis vagina uterus ovary bladder
     brother sister
     mother father uncle aunt grandmother grandfather
     son daughter nephew niece

@@ -53,10 +53,10 @@ pub enum Difference {
     Order,
     /// Another kind of answer is asked for: `why` instead of `how`, `when` instead of `where`.
     Asked,
-    /// A word stands in the place of another one.
-    Replaced,
+    /// One speaks of something that went wrong: `trouble`, `declined`, `lost`.
+    Trouble,
     /// A word that the other question does not have.
-    Added,
+    Word,
 }
 
 impl Difference {
@@ -72,8 +72,8 @@ impl Difference {
         Self::Tense,
         Self::Order,
         Self::Asked,
-        Self::Replaced,
-        Self::Added,
+        Self::Trouble,
+        Self::Word,
     ];
 
     /// Its name in records, events and reports.
@@ -89,8 +89,8 @@ impl Difference {
             Self::Tense => "tense",
             Self::Order => "order",
             Self::Asked => "asked",
-            Self::Replaced => "replaced",
-            Self::Added => "added",
+            Self::Trouble => "trouble",
+            Self::Word => "word",
         }
     }
 }
@@ -140,11 +140,6 @@ impl Asked {
         }
         let other = Question::read(other);
         Comparison::new(&self.question, &other).verdict(self.guards == Guards::Strict)
-    }
-
-    pub(crate) fn counts(&self, other: &str) -> [u8; 21] {
-        let other = Question::read(other);
-        Comparison::new(&self.question, &other).doubts().0
     }
 }
 

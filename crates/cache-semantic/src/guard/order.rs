@@ -1,7 +1,7 @@
 //! The same words in another order.
 
 use super::compare::Comparison;
-use super::lexicon::Class;
+use super::lexicon::{Class, Known, Lexicon, Note, Tense};
 use super::question::{Question, Word};
 
 /// In which order both questions say what both say.
@@ -18,7 +18,7 @@ pub(crate) enum Order {
 pub(crate) fn of(pair: &Comparison<'_>) -> Order {
     let own = pair.only_a().chain(pair.only_b());
     // Of the very same words every one counts.
-    let is_same_bag = own.clone().all(|word| word.is_article);
+    let is_same_bag = own.clone().all(|word| word.is_article());
     let a = sequence(pair, pair.a, &pair.to_b, true, is_same_bag);
     let b = sequence(pair, pair.b, &pair.to_a, false, is_same_bag);
     if a.len() != b.len() || !differ(&a, &b) || is_exchange_around_joint(&a, &b) {
@@ -30,7 +30,7 @@ pub(crate) fn of(pair: &Comparison<'_>) -> Order {
         1 => !is_move(&a, &b),
         _ => false,
     };
-    let change = unmatched <= 2 && names_change_places(&a, &b);
+    let change = unmatched <= 2 && rivals_change_places(&a, &b);
     if is_scrambled || change { Order::Scrambled } else { Order::Moved }
 }
 
@@ -43,19 +43,32 @@ fn is_move(a: &[Place], b: &[Place]) -> bool {
     (1..a.len()).any(|at| !differ(&a[at..], b) && !differ(&a[..at], &b[a.len() - at..]))
 }
 
-/// Whether two names, or two numbers, stand the other way round.
-fn names_change_places(a: &[Place], b: &[Place]) -> bool {
-    let names = |places: &[Place]| places.iter().filter(|place| place.is_name).copied().collect::<Vec<_>>();
-    let (a, b) = (names(a), names(b));
-    a.len() == b.len() && differ(&a, &b) && !is_exchange_around_joint(&a, &b)
+/// Whether two names, two numbers, opposites, or two of one sort stand the other way round.
+fn rivals_change_places(a: &[Place], b: &[Place]) -> bool {
+    let there = |place: &Place| b.iter().position(|other| other.key == place.key);
+    let rivals = (0..a.len()).flat_map(|one| (one + 1..a.len()).map(move |other| (one, other))).filter(|(one, other)| {
+        let (one, other) = (&a[*one], &a[*other]);
+        one.key != other.key
+            && (one.is_name && other.is_name
+                || one.known.is_of_sort(&other.known)
+                || Lexicon::get().are_opposite(one.key, other.key))
+    });
+    let mut swapped = rivals.filter(|(one, other)| match (there(&a[*one]), there(&a[*other])) {
+        (Some(one), Some(other)) => one > other,
+        _ => false,
+    });
+    // `Intel and AMD`, `AMD and Intel`.
+    swapped.any(|(one, other)| !(other == one + 1 && a[other].after_joint))
 }
 
 /// One word of the order: which it is, and whether it may change places with what stands before it.
 #[derive(Debug, Clone, Copy)]
 struct Place {
     key: u64,
-    /// `and`, `or`, `versus` or a comma stands before it.
+    known: Known,
+    /// `and`, `or`, `versus` or a comma stands between it and the place before, and nothing else.
     after_joint: bool,
+    /// A name or a number.
     is_name: bool,
 }
 
@@ -67,19 +80,31 @@ fn differ(a: &[Place], b: &[Place]) -> bool {
 fn sequence(pair: &Comparison<'_>, question: &Question, other: &[Option<u16>], is_a: bool, all: bool) -> Vec<Place> {
     let mut places = Vec::with_capacity(question.words.len());
     let mut after_joint = false;
+    let mut follows = false;
     for (word, counterpart) in question.words.iter().zip(other) {
+        if word.is_article() {
+            continue;
+        }
         if word.joint().is_some() {
-            after_joint = true;
+            after_joint = follows;
             continue;
         }
-        let Some(counterpart) = counterpart else { continue };
-        if !(has_place(word) || all && is_verb(word)) || is_frame(question.letters(word)) {
-            continue;
+        after_joint |= word.after_comma && follows;
+        follows = false;
+        let there = match counterpart {
+            // Both sides call it as `b` does.
+            Some(there) if is_a => &pair.b.words[usize::from(*there)],
+            Some(_) => word,
+            None => {
+                after_joint = false;
+                continue;
+            }
+        };
+        if (has_place(word) || all && is_verb(word)) && word.note != Note::Frame {
+            let is_name = there.is_name || there.is_number();
+            places.push(Place { key: there.key, known: there.known, after_joint, is_name });
+            follows = true;
         }
-        // Both sides call it as `b` does.
-        let there = if is_a { &pair.b.words[usize::from(*counterpart)] } else { word };
-        let is_name = there.is_name || there.is_number();
-        places.push(Place { key: there.key, after_joint: after_joint || word.after_comma, is_name });
         after_joint = false;
     }
     places
@@ -89,14 +114,14 @@ fn has_place(word: &Word) -> bool {
     matches!(word.known.class, Class::Content | Class::Number | Class::Light | Class::Pronoun | Class::Negation)
 }
 
-/// Verbs that say so little that they may be added and left out, but not change places.
+/// Verbs that say so little that they may be added and left out, but not change places. `Is` may: a question has it at
+/// its beginning, or not.
 fn is_verb(word: &Word) -> bool {
-    matches!(word.known.class, Class::Verb(_) | Class::Weak)
-}
-
-/// Words that mean the same wherever they stand: `which laptop is best` and `which is the best laptop`.
-fn is_frame(word: &str) -> bool {
-    matches!(word, "best" | "difference" | "differences" | "different" | "differ")
+    match word.known.class {
+        Class::Weak => true,
+        Class::Verb(tense) => tense != Tense::Present && tense != Tense::Past,
+        _ => false,
+    }
 }
 
 /// `X or Y` and `Y or X`, with all else as it was.

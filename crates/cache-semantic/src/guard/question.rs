@@ -1,6 +1,6 @@
 //! A question taken apart into its words.
 
-use super::lexicon::{Asking, Class, Joint, Known, Lexicon, Tense};
+use super::lexicon::{Asking, Class, Joint, Known, Lexicon, Note, Tense};
 use super::stem::{key, stem_key};
 
 /// A question taken apart.
@@ -10,8 +10,6 @@ pub(crate) struct Question {
     letters: String,
     pub(crate) words: Vec<Word>,
     pub(crate) asks: Asks,
-    /// It has a question mark, or begins as a question.
-    pub(crate) is_question: bool,
 }
 
 /// One word.
@@ -28,8 +26,7 @@ pub(crate) struct Word {
     pub(crate) after_comma: bool,
     /// A sentence begins with it.
     pub(crate) begins: bool,
-    /// `a`, `an`, `the`.
-    pub(crate) is_article: bool,
+    pub(crate) note: Note,
     /// Stands directly after another name.
     pub(crate) joins_name: bool,
 }
@@ -49,10 +46,6 @@ impl Asks {
     pub(crate) const HOW_LONG: u32 = 128;
     pub(crate) const HOW_MUCH: u32 = 256;
     pub(crate) const YES_NO: u32 = 512;
-
-    pub(crate) fn has(self, what: u32) -> bool {
-        self.0 & what != 0
-    }
 }
 
 impl Question {
@@ -61,17 +54,11 @@ impl Question {
         reader.read();
         reader.question.names();
         reader.question.find_asks();
-        reader.question.is_question |= reader.question.asks != Asks::default();
         reader.question
     }
 
     pub(crate) fn letters(&self, word: &Word) -> &str {
         self.letters.get(word.start as usize..word.end as usize).unwrap_or_default()
-    }
-
-    /// How many words say what the question is about.
-    pub(crate) fn content(&self) -> usize {
-        self.words.iter().filter(|word| word.is_content()).count()
     }
 
     /// In a text whose words all begin large, nothing says which are names.
@@ -150,6 +137,10 @@ impl Word {
         matches!(self.known.class, Class::Content | Class::Number)
     }
 
+    pub(crate) fn is_article(&self) -> bool {
+        self.note == Note::Article
+    }
+
     pub(crate) fn is_number(&self) -> bool {
         self.known.class == Class::Number
     }
@@ -181,6 +172,8 @@ struct Reader<'a> {
     comma: bool,
     /// The whole text is in capitals.
     shouts: bool,
+    /// The word that is being read, in small letters.
+    small: String,
 }
 
 impl<'a> Reader<'a> {
@@ -189,9 +182,8 @@ impl<'a> Reader<'a> {
             letters: String::with_capacity(text.len() + 16),
             words: Vec::with_capacity(text.len() / 5 + 4),
             asks: Asks::default(),
-            is_question: text.contains('?'),
         };
-        Self { text, question, lexicon: Lexicon::get(), begins: true, comma: false, shouts: !text.bytes().any(|byte| byte.is_ascii_lowercase()) }
+        Self { text, question, lexicon: Lexicon::get(), begins: true, comma: false, shouts: !text.bytes().any(|byte| byte.is_ascii_lowercase()), small: String::new() }
     }
 
     fn read(&mut self) {
@@ -226,56 +218,53 @@ impl<'a> Reader<'a> {
     }
 
     fn word(&mut self, word: &str) {
-        let mut small = Small::new(word);
-        let word_small = small.as_str();
-        // The first word of a sentence is written large whatever it is.
-        let large = word.chars().next().is_some_and(char::is_uppercase);
-        let inner = word.chars().skip(1).any(char::is_uppercase);
-        let digits = word_small.bytes().any(|byte| byte.is_ascii_digit());
-        if digits {
-            self.number(word_small, large || inner);
+        let mut small = std::mem::take(&mut self.small);
+        let shape = Shape::of(word, &mut small);
+        self.word_of(word, &small, &shape);
+        small.clear();
+        self.small = small;
+    }
+
+    fn word_of(&mut self, word: &str, small: &str, shape: &Shape) {
+        if shape.has_digit {
+            self.number(small, shape.is_large || shape.has_inner_large);
             return;
         }
-        if word_small == "us" && word != "us" && !self.shouts {
+        if !self.shouts && small == "us" && word != "us" {
             // The country, not the pronoun.
             self.push("usa", true);
             return;
         }
-        if matches!(word, "IT" | "WHO") && !self.shouts {
+        if !self.shouts && matches!(word, "IT" | "WHO") {
             // Computers and the health organisation, not the pronouns.
-            self.add(word_small, !key(word_small), Known { class: Class::Content, ..self.lexicon.of(0) }, true);
+            self.add(small, !key(small), Known::UNKNOWN, Note::None, true);
             return;
         }
-        let is_name = (large && !self.begins) || (inner && word.chars().count() > 1);
-        if let Some((_, parts)) = CONTRACTIONS.binary_search_by_key(&word_small, |(form, _)| form).ok().map(|at| CONTRACTIONS[at]) {
-            for part in parts.split(' ') {
+        // The first word of a sentence is written large whatever it is.
+        let is_name = (shape.is_large && !self.begins) || shape.has_inner_large;
+        if shape.may_be_contracted
+            && let Ok(at) = CONTRACTIONS.binary_search_by_key(&small, |(form, _)| form)
+        {
+            for part in CONTRACTIONS[at].1.split(' ') {
                 self.push(part, false);
             }
             return;
         }
-        if let Some(apostrophe) = word_small.find('\'') {
-            let (stem, tail) = word_small.split_at(apostrophe);
-            let second = match tail {
-                "'re" => "are",
-                "'ve" => "have",
-                "'ll" => "will",
-                "'d" => "would",
-                "'m" => "am",
-                "'s" if IS_AFTER.contains(&stem) => "is",
-                "'t" => "not",
-                _ => "",
-            };
-            let stem = if tail == "'t" { stem.strip_suffix('n').unwrap_or(stem) } else { stem };
-            let stem: String = stem.into();
-            self.push(&stem, is_name);
-            if !second.is_empty() {
-                self.push(second, false);
-            }
-            return;
-        }
-        let _ = &mut small;
-        let word_small: String = small.as_str().into();
-        self.push(&word_small, is_name);
+        let Some((stem, tail)) = small.split_once('\'') else { return self.push(small, is_name) };
+        let second = match tail {
+            "re" => "are",
+            "ve" => "have",
+            "ll" => "will",
+            "d" => "would",
+            "m" => "am",
+            "s" if IS_AFTER.contains(&stem) => "is",
+            "t" => "not",
+            _ => "",
+        };
+        // `don't` is `do` and `n't`.
+        let stem = if tail == "t" { stem.strip_suffix('n').unwrap_or(stem) } else { stem };
+        self.push(stem, is_name);
+        self.push(second, false);
     }
 
     /// `3pm`, `10kg`, `29th`, `2k`: the number, and what it counts.
@@ -303,8 +292,7 @@ impl<'a> Reader<'a> {
             }
         } else if left.len() <= 4 && left.bytes().all(|byte| byte.is_ascii_lowercase()) && UNITS.contains(&left) {
             self.push_as(digits, number_key(value), Class::Number, false);
-            let left: String = left.into();
-            self.push(&left, false);
+            self.push(left, false);
         } else {
             self.push_as(word, key(word), Class::Number, large);
         }
@@ -315,65 +303,86 @@ impl<'a> Reader<'a> {
             return;
         }
         let plain = key(word);
+        let note = self.lexicon.note(plain);
         let known = self.lexicon.of(plain);
-        if !matches!(known.class, Class::Content) {
-            self.add(word, plain, known, is_name && known.class == Class::Content);
+        if known.class != Class::Content {
+            self.add(word, plain, known, note, false);
             return;
         }
-        if let Some(value) = number_word(word) {
+        if let Some(value) = self.lexicon.number(plain) {
             self.push_as(word, number_key(value), Class::Number, false);
             return;
         }
         let stem = stem_key(word);
-        let known = self.lexicon.of(stem);
-        let known = if known.class == Class::Content { known } else { Known { class: Class::Content, ..known } };
-        self.add(word, stem, known, is_name);
+        let mut known = self.lexicon.of(stem);
+        if !matches!(known.class, Class::Content | Class::Weak) {
+            known.class = Class::Content;
+        }
+        self.add(word, stem, known, note, is_name && known.class == Class::Content);
     }
 
     fn push_as(&mut self, word: &str, key: u64, class: Class, is_name: bool) {
         let known = Known { class, ..self.lexicon.of(key) };
-        self.add(word, key, known, is_name);
+        self.add(word, key, known, Note::None, is_name);
     }
 
-    fn add(&mut self, word: &str, key: u64, known: Known, is_name: bool) {
+    fn add(&mut self, word: &str, key: u64, known: Known, note: Note, is_name: bool) {
         let start = self.question.letters.len();
         self.question.letters.push_str(word);
         let end = self.question.letters.len();
+        // Questions are far shorter than 4 GB: longer ones are not compared.
         #[allow(clippy::cast_possible_truncation)]
         self.question.words.push(Word {
             start: start as u32,
             end: end as u32,
             key,
             known,
+            note,
             is_name,
             after_comma: std::mem::take(&mut self.comma),
             begins: std::mem::take(&mut self.begins),
-            is_article: matches!(word, "a" | "an" | "the"),
             joins_name: false,
         });
     }
 }
 
-/// A word in small letters, with straight apostrophes and without the points of `U.S.`.
-struct Small(String);
+/// How a word is written.
+struct Shape {
+    is_large: bool,
+    has_inner_large: bool,
+    has_digit: bool,
+    /// It has an apostrophe, or ends as words do that were written without theirs.
+    may_be_contracted: bool,
+}
 
-impl Small {
-    fn new(word: &str) -> Self {
-        let mut small = String::with_capacity(word.len());
-        let abbreviation = word.contains('.') && !word.bytes().any(|byte| byte.is_ascii_digit());
-        for letter in word.chars() {
-            match letter {
-                '’' | '‘' | '`' => small.push('\''),
-                '.' if abbreviation => {}
-                letter if letter.is_ascii() => small.push(letter.to_ascii_lowercase()),
-                letter => small.extend(letter.to_lowercase().map(plain)),
+impl Shape {
+    /// Writes the word in small letters, with straight apostrophes and without the points of `U.S.`.
+    fn of(word: &str, small: &mut String) -> Self {
+        let mut shape = Self { is_large: false, has_inner_large: false, has_digit: false, may_be_contracted: false };
+        for (at, letter) in word.chars().enumerate() {
+            if letter.is_ascii_lowercase() {
+                small.push(letter);
+            } else if letter.is_ascii_digit() {
+                shape.has_digit = true;
+                small.push(letter);
+            } else if letter.is_uppercase() {
+                *(if at == 0 { &mut shape.is_large } else { &mut shape.has_inner_large }) = true;
+                small.extend(letter.to_lowercase().map(plain));
+            } else if matches!(letter, '\'' | '’' | '‘' | '`') {
+                shape.may_be_contracted = true;
+                small.push('\'');
+            } else {
+                small.push(plain(letter));
             }
         }
-        Self(small)
-    }
-
-    fn as_str(&self) -> &str {
-        &self.0
+        if !shape.has_digit && small.contains('.') {
+            small.retain(|letter| letter != '.');
+        }
+        shape.may_be_contracted |= matches!(
+            small.as_bytes(),
+            [b'i', b'm'] | [b'i', b'v', b'e'] | [.., b'n', b't'] | [b'h' | b'w', .., b's'] | [b'c', .., b'o', b't']
+        );
+        shape
     }
 }
 
@@ -444,37 +453,6 @@ fn symbols_after(word: &str, after: &str) -> usize {
 fn number_key(value: f64) -> u64 {
     0x6e75_6d62_6572_0000 ^ value.to_bits()
 }
-
-fn number_word(word: &str) -> Option<f64> {
-    NUMBERS.iter().find(|(name, _)| *name == word).map(|(_, value)| *value)
-}
-
-const NUMBERS: &[(&str, f64)] = &[
-    ("zero", 0.0),
-    ("two", 2.0),
-    ("three", 3.0),
-    ("four", 4.0),
-    ("five", 5.0),
-    ("six", 6.0),
-    ("seven", 7.0),
-    ("eight", 8.0),
-    ("nine", 9.0),
-    ("ten", 10.0),
-    ("eleven", 11.0),
-    ("twelve", 12.0),
-    ("fifteen", 15.0),
-    ("twenty", 20.0),
-    ("thirty", 30.0),
-    ("forty", 40.0),
-    ("fifty", 50.0),
-    ("sixty", 60.0),
-    ("hundred", 100.0),
-    ("thousand", 1e3),
-    ("lakh", 1e5),
-    ("million", 1e6),
-    ("crore", 1e7),
-    ("billion", 1e9),
-];
 
 const UNITS: &[&str] = &[
     "am", "cc", "cm", "d", "ft", "g", "gb", "ghz", "h", "hr", "hrs", "in", "inr", "kb", "kg", "km", "kmph", "l", "lb", "lbs",
