@@ -1,5 +1,6 @@
 //! What a hit of the exact cache costs: in memory beside a bare `get` of moka, in Redis beside a bare `GET`.
 #![allow(missing_docs, reason = "criterion's macros make public functions")]
+#![allow(clippy::disallowed_methods, reason = "a bench measures real time")]
 
 #[path = "shared/instant.rs"]
 mod instant;
@@ -14,7 +15,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use instant::Instant;
 use mainstay_cache_exact::{ExactCacheLayer, ExactCached, ExactStore, Key, RedisConfig, RedisStore, Sharing};
 use mainstay_provider_core::chat::Message;
-use mainstay_provider_core::{Call, CacheStatus, ChatRequest, Namespace, Provider, Reply};
+use mainstay_provider_core::{CacheStatus, Call, ChatRequest, Namespace, Provider, Reply};
 use tokio::runtime::{Builder, Runtime};
 use tower::{Layer, Service};
 
@@ -54,7 +55,8 @@ async fn read(reply: Reply) -> usize {
 
 fn in_memory(criterion: &mut Criterion) {
     let runtime = runtime();
-    let mut service = ExactCacheLayer::builder().build().expect("the defaults are right").layer(Instant::new());
+    let mut service =
+        ExactCacheLayer::builder().build().expect("the defaults are right").layer(Instant::new());
     let whole = call(1);
     let mut streamed = call(2);
     streamed.request_mut().stream = Some(true);
@@ -95,7 +97,9 @@ fn miss(criterion: &mut Criterion) {
         anew.request_mut().stream = Some(stream);
         let name = if stream { "stream of 20" } else { "whole" };
         group.bench_function(format!("bare, {name}"), |bencher| {
-            bencher.iter(|| runtime.block_on(async { read(bare.ask(anew.clone()).await.expect("an answer")).await }));
+            bencher.iter(|| {
+                runtime.block_on(async { read(bare.ask(anew.clone()).await.expect("an answer")).await })
+            });
         });
         // Each asks for what nobody has asked, so each is looked up, asked, and kept.
         let mut number = 0;
@@ -138,24 +142,21 @@ impl Drop for Server {
     }
 }
 
-/// More questions than the memory of that cache has places for, so that each look goes to the server.
+/// Each is asked once of a cache whose memory is empty, so that each look goes to the server.
 const QUESTIONS: usize = 2_048;
 
 fn in_redis(criterion: &mut Criterion) {
     let Some(server) = Server::start() else { return };
     let runtime = runtime();
-    let store = RedisStore::new(RedisConfig::new(format!("redis://127.0.0.1:{}", server.1))).expect("an address");
+    let store =
+        RedisStore::new(RedisConfig::new(format!("redis://127.0.0.1:{}", server.1))).expect("an address");
     let calls: Vec<Call> = (0..QUESTIONS).map(call).collect();
-    // Filled by one cache, read by another.
-    let filled = ExactCacheLayer::builder().second_level(store.clone()).build().expect("the settings are right");
-    let mut filler = filled.layer(Instant::new());
-    let layer = ExactCacheLayer::builder()
-        .second_level(store.clone())
-        .max_bytes(64 * 1024)
-        .max_entry_bytes(64 * 1024)
-        .build()
-        .expect("the settings are right");
-    let mut service = layer.layer(Instant::new());
+    // Filled by one cache, read by others whose memory is empty.
+    let cache = || {
+        let layer = ExactCacheLayer::builder().second_level(store.clone()).build();
+        layer.expect("the settings are right").layer(Instant::new())
+    };
+    let mut filler = cache();
     let mut connection = runtime.block_on(async {
         for call in &calls {
             read(ask(&mut filler, call.clone()).await).await;
@@ -179,23 +180,36 @@ fn in_redis(criterion: &mut Criterion) {
     group.bench_function("bare GET", |bencher| {
         bencher.iter(|| {
             runtime.block_on(async {
-                let get = redis::cmd("GET").arg(&names[next()]).query_async::<Option<Bytes>>(&mut connection).await;
+                let get =
+                    redis::cmd("GET").arg(&names[next()]).query_async::<Option<Bytes>>(&mut connection).await;
                 get.expect("an answer").expect("a value").len()
             })
         });
     });
     group.bench_function("store get", |bencher| {
-        bencher.iter(|| runtime.block_on(async { store.get(&keys[next()]).await.expect("an answer").expect("a value") }));
+        bencher.iter(|| {
+            runtime.block_on(async { store.get(&keys[next()]).await.expect("an answer").expect("a value") })
+        });
     });
     group.bench_function("hit through the layer", |bencher| {
-        bencher.iter(|| {
-            let reply = runtime.block_on(ask(&mut service, calls[next()].clone()));
-            assert!(matches!(reply.head.cache, CacheStatus::Hit { .. }));
+        bencher.iter_custom(|rounds| {
+            let mut taken = Duration::ZERO;
+            let mut service = cache();
+            for round in 0..rounds {
+                let number = usize::try_from(round).unwrap_or_default() % QUESTIONS;
+                if number == 0 {
+                    service = cache();
+                }
+                let call = calls[number].clone();
+                let begun = std::time::Instant::now();
+                let reply = runtime.block_on(ask(&mut service, call));
+                taken += begun.elapsed();
+                assert!(matches!(reply.head.cache, CacheStatus::Hit { .. }));
+            }
+            taken
         });
     });
     group.finish();
-    let second = layer.cache().stats().second.expect("there is one");
-    assert!(second.hits > 1_000 && second.timeouts == 0, "{second:?}");
 }
 
 criterion_group!(benches, in_memory, miss, in_redis);

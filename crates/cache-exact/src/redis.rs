@@ -143,14 +143,13 @@ impl RedisStore {
         StoreError::Failed(error.into())
     }
 
+    /// What the keys of a scope begin with. 128 bits of its name do: it is not what keeps tenants apart, the digest is.
     fn scope(&self, scope: &Scope) -> String {
-        // 128 bits of the name do: it is not what keeps tenants apart, the digest is.
-        let name: String = scope.digest().to_string().chars().take(32).collect();
-        format!("{}:exact:1:{name}", self.0.config.prefix)
+        format!("{}:exact:1:{:.32}", self.0.config.prefix, scope.digest())
     }
 
     fn key(&self, key: &Key) -> String {
-        format!("{}:{}", self.scope(key.scope()), key.digest())
+        format!("{}:exact:1:{:.32}:{}", self.0.config.prefix, key.scope().digest(), key.digest())
     }
 
     async fn delete_batch(
@@ -269,10 +268,11 @@ impl fmt::Debug for RedisStore {
     }
 }
 
-/// The value of a key: what it is, the checksum of the rest, whose key it is, its times, and the answer.
+/// The value of a key: what it is, whose key it is, its times, how it is packed, a checksum of these, and the answer, which has
+/// a checksum of its own.
 const MAGIC: &[u8] = b"mainstay exact 1\n";
-const CHECKSUM: usize = 16;
-const FIXED: usize = CHECKSUM + 32 + 8 + 8 + 1;
+const HEAD: usize = MAGIC.len() + 32 + 8 + 8 + 1;
+const CHECKSUM: usize = 4;
 
 /// No answer that was kept is larger when it is unpacked: what says so is not one of ours.
 const MOST_UNPACKED: usize = 256 << 20;
@@ -281,30 +281,33 @@ fn write(entry: &Entry, key: &Digest, compress_over: usize) -> Vec<u8> {
     let answer = entry.recording.to_bytes();
     let packed = (answer.len() > compress_over).then(|| lz4_flex::compress_prepend_size(&answer));
     let body = packed.as_deref().unwrap_or(&answer);
-    let mut value = Vec::with_capacity(MAGIC.len() + FIXED + body.len());
+    let mut value = Vec::with_capacity(HEAD + CHECKSUM + body.len());
     value.extend_from_slice(MAGIC);
-    value.extend_from_slice(&[0; CHECKSUM]);
     value.extend_from_slice(key.as_bytes());
     for time in [entry.ttl, entry.stale_for] {
         value.extend_from_slice(&u64::try_from(time.as_millis()).unwrap_or(u64::MAX).to_le_bytes());
     }
     value.push(u8::from(packed.is_some()));
+    let checksum = checksum(&value);
+    value.extend_from_slice(&checksum);
     value.extend_from_slice(body);
-    let (head, rest) = value.split_at_mut(MAGIC.len() + CHECKSUM);
-    head[MAGIC.len()..].copy_from_slice(&checksum(rest));
     value
 }
 
 fn read(mut value: Bytes, key: &Digest) -> Option<Entry> {
-    if value.len() < MAGIC.len() + FIXED || value.split_to(MAGIC.len()) != MAGIC {
+    if value.len() < HEAD + CHECKSUM {
         return None;
     }
-    if value.split_to(CHECKSUM) != checksum(&value)[..] || value.split_to(32) != key.as_bytes()[..] {
+    let mut head = value.split_to(HEAD);
+    if value.split_to(CHECKSUM) != checksum(&head)[..] || head.split_to(MAGIC.len()) != MAGIC {
         return None;
     }
-    let ttl = time(&value.split_to(8))?;
-    let stale_for = time(&value.split_to(8))?;
-    let answer = match value.split_to(1)[..] {
+    if head.split_to(32) != key.as_bytes()[..] {
+        return None;
+    }
+    let ttl = time(&head.split_to(8))?;
+    let stale_for = time(&head.split_to(8))?;
+    let answer = match head[..] {
         [0] => value,
         [1] => unpack(&value)?.into(),
         _ => return None,
@@ -321,10 +324,9 @@ fn unpack(packed: &[u8]) -> Option<Vec<u8>> {
     (size <= MOST_UNPACKED).then(|| lz4_flex::decompress(rest, size).ok()).flatten()
 }
 
+/// CRC-32: it is there against damage; against a value of another key there is the digest.
 fn checksum(bytes: &[u8]) -> [u8; CHECKSUM] {
-    let mut short = [0; CHECKSUM];
-    short.copy_from_slice(&Digest::sha256(bytes).as_bytes()[..CHECKSUM]);
-    short
+    crc32fast::hash(bytes).to_le_bytes()
 }
 
 #[cfg(test)]

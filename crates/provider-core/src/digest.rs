@@ -1,5 +1,6 @@
 //! The name of a thing that is too long to compare: 256 bits of it.
 
+use std::cell::Cell;
 use std::fmt;
 use std::hash::{BuildHasher as _, Hash, Hasher, RandomState};
 use std::io::Write as _;
@@ -42,7 +43,13 @@ impl Hash for Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut text = [0; 64];
+        for (place, byte) in text.chunks_exact_mut(2).zip(self.0) {
+            place[0] = DIGITS[usize::from(byte >> 4)];
+            place[1] = DIGITS[usize::from(byte & 15)];
+        }
+        f.pad(std::str::from_utf8(&text).unwrap_or_default())
     }
 }
 
@@ -82,7 +89,8 @@ pub struct DigestWriter {
 impl DigestWriter {
     /// A writer for things of this kind, which never have the digest of a thing of another kind.
     pub fn new(kind: &str) -> Self {
-        let mut writer = Self { hash: None, text: Canonical::with_capacity(4096) };
+        let text = SPARE.with(Cell::take).unwrap_or_default();
+        let mut writer = Self { hash: None, text };
         writer.text("kind", kind);
         writer
     }
@@ -125,10 +133,17 @@ impl DigestWriter {
 
     /// The digest of all fields.
     pub fn finish(self) -> Digest {
-        match self.hash {
-            None => Digest::sha256(&self.text.out),
-            Some(hash) => Digest(hash.chain_update(&self.text.out).finalize().into()),
+        let Self { hash, mut text } = self;
+        let digest = match hash {
+            None => Digest::sha256(&text.out),
+            Some(hash) => Digest(hash.chain_update(&text.out).finalize().into()),
+        };
+        if text.out.capacity() <= 2 * MOST_AT_ONCE && text.spare.capacity() <= 2 * MOST_AT_ONCE {
+            text.out.clear();
+            text.members.clear();
+            SPARE.set(Some(text));
         }
+        digest
     }
 
     fn field(&mut self, name: &str, kind: Kind, write: impl FnOnce(&mut Canonical)) -> &mut Self {
@@ -156,6 +171,11 @@ fn never_again() -> [u8; 16] {
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let chance = RandomState::new().hash_one(number);
     (u128::from(number) << 64 | u128::from(chance)).to_le_bytes()
+}
+
+thread_local! {
+    /// The memory of the last writer of this thread, for the next.
+    static SPARE: Cell<Option<Canonical>> = const { Cell::new(None) };
 }
 
 /// Up to this many bytes are hashed in one piece, which is quicker than field by field.
@@ -189,10 +209,6 @@ struct Member {
 }
 
 impl Canonical {
-    fn with_capacity(bytes: usize) -> Self {
-        Self { out: Vec::with_capacity(bytes), ..Self::default() }
-    }
-
     fn write(&mut self, number: fmt::Arguments<'_>) {
         // Writing to a vector does not fail.
         let _written = self.out.write_fmt(number);

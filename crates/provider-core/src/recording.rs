@@ -14,7 +14,6 @@ use crate::chat::{
     Assembler, ChatChunk, ChatResponse, Choice, Content, Delta, FinishReason, Part, PlainAnswer, PlainText,
     replay,
 };
-use crate::digest::Digest;
 use crate::end::End;
 use crate::reply::{ChunkResult, Reply, ReplyHead};
 use crate::usage::Usage;
@@ -230,6 +229,7 @@ impl Recording {
                 }
             }
         }
+        out.push(u8::from(recorded.plain.is_some()));
         put(&mut out, &recorded.whole);
         match &recorded.streamed {
             None => out.push(0),
@@ -263,12 +263,13 @@ impl Recording {
             Some(read) => Some(read?),
             None => None,
         };
+        // An answer that was cut off is never recorded.
+        let plain = rest.flag()?.then_some(PlainAnswer { cut_off: false, usage });
         let whole = rest.piece()?;
         let streamed = match rest.flag()? {
             true => Some(rest.streamed()?),
             false => None,
         };
-        let plain = PlainAnswer::read(&whole);
         let recorded = Recorded { provider, model, finish_reason, usage, whole, plain, streamed };
         rest.0.is_empty().then(|| Self(Arc::new(recorded)))
     }
@@ -447,12 +448,11 @@ impl Stream for Playing {
 
 /// What it is and its version, before everything else.
 const MAGIC: &[u8] = b"mainstay recording 1\n";
-const CHECKSUM: usize = 16;
+const CHECKSUM: usize = 4;
 
+/// CRC-32: it is there against damage, not against malice.
 fn checksum(bytes: &[u8]) -> [u8; CHECKSUM] {
-    let mut short = [0; CHECKSUM];
-    short.copy_from_slice(&Digest::sha256(bytes).as_bytes()[..CHECKSUM]);
-    short
+    crc32fast::hash(bytes).to_le_bytes()
 }
 
 /// Nothing in a recording is longer than 4 GiB: it would not have been made.
