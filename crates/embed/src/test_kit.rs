@@ -57,13 +57,15 @@ pub fn contract<E: Identified>() -> Suite<E> {
         .promise("another number of dimensions is refused, not made up", |embedder: E| async move {
             let mut request = EmbedRequest::new("", vec!["a text".to_owned()]);
             request.dimensions = Some(7);
-            let error = embedder.embed(EmbedCall::new(request)).await.unwrap_err();
+            let reply = embedder.embed(EmbedCall::new(request)).await;
+            let error = reply.expect_err("a request that cannot be answered is refused");
             assert_eq!(error.kind(), ErrorKind::InvalidRequest);
         })
         .promise("tokens are refused where they would mean another model's", |embedder: E| async move {
             let mut request = EmbedRequest::new("", Vec::new());
             request.input = EmbedInput::Tokens(vec![1, 2, 3]);
-            let error = embedder.embed(EmbedCall::new(request)).await.unwrap_err();
+            let reply = embedder.embed(EmbedCall::new(request)).await;
+            let error = reply.expect_err("a request that cannot be answered is refused");
             assert_eq!(error.kind(), ErrorKind::InvalidRequest);
         })
         .promise("a dropped call leaves the embedder as it was", |embedder: E| async move {

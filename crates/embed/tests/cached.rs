@@ -1,4 +1,5 @@
 //! What was embedded once is not embedded again, and nobody sees what another namespace asked.
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
 //! A model comes file by file, each by its checksum; what is wrong or torn leaves nothing behind.
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 #![cfg(feature = "fetch")]
 
 use std::collections::HashMap;

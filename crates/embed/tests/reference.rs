@@ -1,4 +1,5 @@
 //! The vectors of sentence-transformers, to 1e-4, by every engine (tests/data/reference.py made the file).
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod common;
 

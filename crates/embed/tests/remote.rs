@@ -1,4 +1,5 @@
 //! A provider is asked for one model, in calls it can take, and held to what it promised.
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use mainstay_embed::{InvalidConfig, RemoteConfig, RemoteEmbedder};
 use mainstay_provider_core::test_kit::{EmbedStep, ScriptedEmbedder};

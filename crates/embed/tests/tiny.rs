@@ -1,4 +1,5 @@
 //! A model of random weights is computed as the formula says. No download is needed.
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod common;
 

@@ -1,7 +1,7 @@
 //! GELU by the error function, as the models were trained with it.
 
 use fearless_simd::prelude::*;
-use std::f32::consts::FRAC_1_SQRT_2;
+use std::f32::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
 
 /// `x / 2 (1 + erf(x / √2))`
 ///
@@ -28,7 +28,7 @@ fn polynomial<S: Simd>(simd: S, [a, b, c, d, e, f]: [f32; 6], y: S::f32s) -> S::
 
 const LIMIT: f32 = 3.92;
 const NUMERATOR: [f32; 6] =
-    [1.128_379, 1.927_643_2e-1, 5.306_051e-2, 3.868_336_5e-3, 2.874_792_2e-4, 2.034_728_4e-6];
+    [FRAC_2_SQRT_PI, 1.927_643_2e-1, 5.306_051e-2, 3.868_336_5e-3, 2.874_792_2e-4, 2.034_728_4e-6];
 const DENOMINATOR: [f32; 6] =
     [1.0, 5.041_646e-1, 1.150_847_2e-1, 1.517_231_6e-2, 1.188_116_6e-3, 3.807_056_4e-5];
 

@@ -1,5 +1,10 @@
 //! Models for tests: the real one where it is, a tiny one anywhere.
 #![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test that panics has failed, and may say what it skips"
+)]
 
 pub(crate) mod tiny;
 
