@@ -78,7 +78,7 @@ impl Set {
             })
             .collect();
         let of = |rng: &mut Rng| mixed(&vectors[rng.usize(..entries)], 0.91, &unit(rng));
-        let queries = (0..queries).map(|_| of(&mut rng)).collect();
+        let queries: Vec<_> = (0..queries).map(|_| of(&mut rng)).collect();
         let nearest = exact(&vectors, &queries);
         Self { vectors, queries, nearest }
     }

@@ -1,16 +1,26 @@
 //! The loops that a search spends its time in, in the widest instructions that the machine has.
 //!
-//! They are plain loops over arrays of lanes; `dispatch!` compiles each once per instruction set, and the compiler
-//! makes vectors of them.
+//! `dispatch!` compiles each once per instruction set. Left to itself the compiler makes vectors across the groups of
+//! codes, which takes five times as long, so the vectors are written down.
 
-use fearless_simd::{Level, dispatch};
+use fearless_simd::prelude::*;
+use fearless_simd::{Level, dispatch, f32x16, u64x8};
 
 /// How many rows lie side by side in a block of codes: word `w` of row `r` is at `w * GROUP + r`, so that the counts
 /// of the rows grow in lanes of their own and nothing is ever summed across lanes.
 pub(super) const GROUP: usize = 8;
 
-/// As many lanes as keep the units of one core busy.
-const LANES: usize = 64;
+/// Of one group.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Distances {
+    pub(super) of: [u16; GROUP],
+    /// A bit for each row that is near enough.
+    pub(super) near: u8,
+}
+
+/// Lanes of a vector, and as many vectors as keep a core busy.
+const LANES: usize = 16;
+const UNITS: usize = 4;
 
 /// The instruction set of this machine.
 #[derive(Debug, Clone, Copy)]
@@ -23,22 +33,21 @@ impl Kernel {
 
     /// The inner product of two vectors of one length.
     pub(super) fn dot(self, a: &[f32], b: &[f32]) -> f32 {
-        dispatch!(self.0, _simd => dot(a, b))
+        dispatch!(self.0, simd => dot(simd, a, b))
     }
 
     /// The inner product of each row with the query. `rows` holds one row per place of `into`.
     pub(super) fn dots(self, rows: &[f32], query: &[f32], into: &mut [f32]) {
-        dispatch!(self.0, _simd => dots(rows, query, into));
+        dispatch!(self.0, simd => dots(simd, rows, query, into));
     }
 
-    /// In how many bits each row's code differs from the query's. `codes` holds one group per [`GROUP`] places of
-    /// `into`.
-    pub(super) fn distances(self, codes: &[u64], query: &[u64], into: &mut [[u16; GROUP]]) {
+    /// In how many bits each row's code differs from the query's, and which rows differ in less than `below`.
+    pub(super) fn distances(self, codes: &[u64], query: &[u64], below: u16, into: &mut [Distances]) {
         // The length that a 384-dimensional embedder needs is known to the compiler.
         if let Ok(query) = <&[u64; 8]>::try_from(query) {
-            dispatch!(self.0, _simd => distances(codes, query, into));
+            dispatch!(self.0, simd => distances(simd, codes, query, below, into));
         } else {
-            dispatch!(self.0, _simd => distances(codes, query, into));
+            dispatch!(self.0, simd => distances(simd, codes, query, below, into));
         }
     }
 
@@ -55,43 +64,45 @@ impl Kernel {
 }
 
 #[inline(always)]
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut sums = [0.0_f32; LANES];
-    let (mut a, mut b) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+fn dot<S: Simd>(simd: S, a: &[f32], b: &[f32]) -> f32 {
+    let mut sums = [f32x16::splat(simd, 0.0); UNITS];
+    let (mut a, mut b) = (a.chunks_exact(LANES * UNITS), b.chunks_exact(LANES * UNITS));
     for (a, b) in a.by_ref().zip(b.by_ref()) {
-        for lane in 0..LANES {
-            sums[lane] += a[lane] * b[lane];
+        for (unit, sum) in sums.iter_mut().enumerate() {
+            let at = unit * LANES..(unit + 1) * LANES;
+            let (a, b) = (f32x16::from_slice(simd, &a[at.clone()]), f32x16::from_slice(simd, &b[at]));
+            *sum = a.mul_add(b, *sum);
         }
     }
     let rest: f32 = a.remainder().iter().zip(b.remainder()).map(|(a, b)| a * b).sum();
-    let mut width = LANES;
-    while width > 1 {
-        width /= 2;
-        for lane in 0..width {
-            sums[lane] += sums[lane + width];
-        }
-    }
-    sums[0] + rest
+    let [first, second, third, fourth] = sums;
+    let mut lanes = [0.0; LANES];
+    ((first + second) + (third + fourth)).store_slice(&mut lanes);
+    lanes.iter().sum::<f32>() + rest
 }
 
 #[inline(always)]
-fn dots(rows: &[f32], query: &[f32], into: &mut [f32]) {
+fn dots<S: Simd>(simd: S, rows: &[f32], query: &[f32], into: &mut [f32]) {
     for (row, score) in rows.chunks_exact(query.len().max(1)).zip(into) {
-        *score = dot(row, query);
+        *score = dot(simd, row, query);
     }
 }
 
 #[inline(always)]
-fn distances(codes: &[u64], query: &[u64], into: &mut [[u16; GROUP]]) {
-    for (group, counts) in codes.chunks_exact(query.len() * GROUP).zip(into) {
-        let mut sums = [0_u64; GROUP];
+fn distances<S: Simd>(simd: S, codes: &[u64], query: &[u64], below: u16, into: &mut [Distances]) {
+    let below = u64x8::splat(simd, below.into());
+    for (group, distances) in codes.chunks_exact(query.len() * GROUP).zip(into) {
+        let mut sums = u64x8::splat(simd, 0);
         for (words, wanted) in group.chunks_exact(GROUP).zip(query) {
-            for lane in 0..GROUP {
-                sums[lane] += u64::from((words[lane] ^ wanted).count_ones());
-            }
+            sums += (u64x8::from_slice(simd, words) ^ *wanted).count_ones();
         }
-        for lane in 0..GROUP {
-            counts[lane] = u16::try_from(sums[lane]).unwrap_or(u16::MAX);
+        // One bit for each of eight lanes.
+        distances.near = sums.simd_lt(below).to_bitmask() as u8;
+        if distances.near != 0 {
+            let mut lanes = [0; GROUP];
+            sums.store_slice(&mut lanes);
+            // A code has less than 65,536 bits: vectors of that many parts there are none.
+            distances.of = lanes.map(|count| count as u16);
         }
     }
 }
@@ -151,14 +162,18 @@ mod tests {
         for words in [1, 2, 8, 16] {
             let codes: Vec<u64> = (0..3 * GROUP * words).map(|_| rng.u64(..)).collect();
             let query: Vec<u64> = (0..words).map(|_| rng.u64(..)).collect();
-            let mut found = [[0; GROUP]; 3];
-            Kernel::detect().distances(&codes, &query, &mut found);
-            for (row, distance) in found.as_flattened().iter().enumerate() {
-                let (group, lane) = (row / GROUP, row % GROUP);
-                let plain: u32 = (0..words)
-                    .map(|word| (codes[(group * words + word) * GROUP + lane] ^ query[word]).count_ones())
-                    .sum();
-                assert_eq!(u32::from(*distance), plain);
+            let below = words as u16 * 32;
+            let mut found = [Distances::default(); 3];
+            Kernel::detect().distances(&codes, &query, below, &mut found);
+            for (group, found) in found.iter().enumerate() {
+                for lane in 0..GROUP {
+                    let plain: u32 = (0..words)
+                        .map(|word| (codes[(group * words + word) * GROUP + lane] ^ query[word]).count_ones())
+                        .sum();
+                    let is_near = plain < u32::from(below);
+                    assert_eq!(found.near >> lane & 1 == 1, is_near);
+                    assert!(!is_near || u32::from(found.of[lane]) == plain);
+                }
             }
         }
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ndarray::Array2;
 
 use super::best::Best;
-use super::kernel::{GROUP, Kernel};
+use super::kernel::{Distances, GROUP, Kernel};
 use super::sketch::{self, Sketch};
 
 /// Rows of a block.
@@ -127,11 +127,13 @@ impl Rows {
     pub(super) fn sketched(&self, query: &[f32], best: &mut Best<'_>) {
         let code = self.sketch.code(query);
         let mut near = Near::new();
-        let mut distances = [[0; GROUP]; BLOCK / GROUP];
+        let mut distances = [Distances::default(); BLOCK / GROUP];
         for (block, first) in self.blocks.iter().zip((0..self.len).step_by(BLOCK)) {
-            self.kernel.distances(&block.codes, &code, &mut distances);
-            let filled = BLOCK.min(self.len - first);
-            near.offer(first, &distances.as_flattened()[..filled]);
+            self.kernel.distances(&block.codes, &code, near.below, &mut distances);
+            let groups = (first..self.len).step_by(GROUP).zip(&distances);
+            for (first, group) in groups.filter(|(_, group)| group.near != 0) {
+                near.offer(first, group, self.len);
+            }
         }
         for row in near.rows(best, code.len() * 64) {
             best.offer(row, self.score(row, query));
@@ -197,16 +199,18 @@ struct Near {
 
 impl Near {
     fn new() -> Self {
-        Self { found: Vec::with_capacity(2 * LOOKED_AT + BLOCK), below: u16::MAX }
+        Self { found: Vec::with_capacity(2 * LOOKED_AT + GROUP), below: u16::MAX }
     }
 
-    fn offer(&mut self, first: usize, distances: &[u16]) {
-        // Most groups have nobody: found out without a branch per row.
-        for (some, first) in distances.chunks(GROUP * 4).zip((first..).step_by(GROUP * 4)) {
-            if some.iter().fold(false, |any, distance| any | (*distance < self.below)) {
-                let below = self.below;
-                let rows = (first as u32..).zip(some).filter(|(_, distance)| **distance < below);
-                self.found.extend(rows.map(|(row, distance)| (*distance, row)));
+    /// The group whose first row is this; rows from `end` on are none.
+    fn offer(&mut self, first: usize, group: &Distances, end: usize) {
+        let mut near = group.near;
+        while near != 0 {
+            let lane = near.trailing_zeros() as usize;
+            near &= near - 1;
+            // It may have fallen within the block.
+            if first + lane < end && group.of[lane] < self.below {
+                self.found.push((group.of[lane], (first + lane) as u32));
             }
         }
         if self.found.len() >= 2 * LOOKED_AT {
