@@ -9,8 +9,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use mainstay_cache_semantic::{
-    Asked, CalibrateOptions, Embedding, Guards, LabelledPair, Policy, ReplayOptions, ReplayQuery, ScoredPair, calibrate_scored,
-    normalise, read_pairs, read_stream, replay_embedded,
+    Asked, CalibrateOptions, Embedding, Guards, LabelledPair, Policy, ReplayOptions, ReplayQuery, ScoredPair,
+    calibrate_scored, normalise, read_pairs, read_stream, replay_embedded,
 };
 use mainstay_embed::LocalEmbedder;
 
@@ -55,8 +55,12 @@ async fn stream(data: &Path, embedding: &Embedding) -> Result<()> {
     let threshold = whole.calibrated.unwrap_or(0.95);
 
     let ordinary = |query: &ReplayQuery| !matches!(query.source.as_deref(), Some("paws" | "checklist"));
-    let (queries, vectors): (Vec<_>, Vec<_>) =
-        stream.iter().zip(&vectors).filter(|(query, _)| ordinary(query)).map(|(query, vector)| (query.clone(), vector.clone())).unzip();
+    let (queries, vectors): (Vec<_>, Vec<_>) = stream
+        .iter()
+        .zip(&vectors)
+        .filter(|(query, _)| ordinary(query))
+        .map(|(query, vector)| (query.clone(), vector.clone()))
+        .unzip();
     options.policies.push(Policy::guarded(threshold, Guards::Standard));
     println!("The stream without PAWS and CheckList\n\n{}", replay_embedded(&queries, &vectors, options));
     Ok(())

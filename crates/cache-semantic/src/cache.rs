@@ -222,7 +222,8 @@ impl Shared {
         if verdict.veto.is_some() || worth < 0.70 {
             return;
         }
-        let Some(kept) = self.store.ask(|store| store.fetch(&looked.partition, nearest.id)).await.flatten() else {
+        let Some(kept) = self.store.ask(|store| store.fetch(&looked.partition, nearest.id)).await.flatten()
+        else {
             return;
         };
         let is_same = self.judge.is_same(&looked.question.text, &text_of(&kept), &text_of(fresh)).await;
@@ -233,8 +234,17 @@ impl Shared {
     }
 
     /// Learns from a hit that was asked again.
-    pub(crate) async fn learn_from_hit(&self, looked: &Looked, decision: &Decision, kept: &Recording, fresh: &Recording) {
-        let (Some(entry), Some(worth), Some(score)) = (decision.entry, decision.worth(), decision.score) else { return };
+    pub(crate) async fn learn_from_hit(
+        &self,
+        looked: &Looked,
+        decision: &Decision,
+        kept: &Recording,
+        fresh: &Recording,
+    ) {
+        let (Some(entry), Some(worth), Some(score)) = (decision.entry, decision.worth(), decision.score)
+        else {
+            return;
+        };
         let is_same = self.judge.is_same(&looked.question.text, &text_of(kept), &text_of(fresh)).await;
         let Some(is_same) = is_same else { return };
         self.counters.rechecked.fetch_add(1, Ordering::Relaxed);
@@ -381,7 +391,10 @@ impl SemanticCache {
             near_hits: read(&counters.near),
             misses: read(&counters.misses),
             skipped: read(&counters.skipped),
-            vetoes: vetoes.map(|(name, count)| (name.as_str(), read(count))).filter(|(_, count)| *count > 0).collect(),
+            vetoes: vetoes
+                .map(|(name, count)| (name.as_str(), read(count)))
+                .filter(|(_, count)| *count > 0)
+                .collect(),
             kept: read(&counters.kept),
             rechecked: read(&counters.rechecked),
             confirmed_wrong: read(&counters.confirmed_wrong),

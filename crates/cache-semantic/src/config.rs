@@ -8,7 +8,11 @@ use crate::guard::Guards;
 /// The settings of a semantic cache that are data: what a configuration file can say. Checked where a layer is built of
 /// them.
 #[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default, deny_unknown_fields))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default, deny_unknown_fields)
+)]
 #[non_exhaustive]
 pub struct SemanticConfig {
     /// How near a question must be: cosine similarity, 0.5 to 1. 0.95 when not set; see [`Preset`].
@@ -95,7 +99,11 @@ impl SemanticConfig {
 
 /// Which calls a semantic cache looks at.
 #[derive(Debug, Clone, Copy, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default, deny_unknown_fields))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default, deny_unknown_fields)
+)]
 #[non_exhaustive]
 pub struct Limits {
     /// Calls with a higher temperature want variety; 0.7 when not set. A call that says nothing of it is looked at.
@@ -176,7 +184,11 @@ impl Bound {
 
     fn check(&self) -> Result<(), InvalidConfig> {
         if !(self.max_error_rate > 0.0 && self.max_error_rate < 1.0) {
-            return Err(InvalidConfig::Share { name: "max_error_rate", given: self.max_error_rate, most: 1.0 });
+            return Err(InvalidConfig::Share {
+                name: "max_error_rate",
+                given: self.max_error_rate,
+                most: 1.0,
+            });
         }
         if !(self.confidence >= 0.5 && self.confidence < 1.0) {
             return Err(InvalidConfig::Confidence(self.confidence));

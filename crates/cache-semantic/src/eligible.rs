@@ -63,7 +63,10 @@ pub struct Question {
 /// The text is the caller's data: only its length is shown.
 impl fmt::Debug for Question {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Question").field("bytes", &self.text.len()).field("is_embedded", &self.is_embedded).finish()
+        f.debug_struct("Question")
+            .field("bytes", &self.text.len())
+            .field("is_embedded", &self.is_embedded)
+            .finish()
     }
 }
 
@@ -157,8 +160,7 @@ fn has_time_word(sentence: &str) -> bool {
     false
 }
 
-const TIME_WORDS: &[&str] =
-    &["today", "todays", "tonight", "tomorrow", "yesterday", "latest"];
+const TIME_WORDS: &[&str] = &["today", "todays", "tonight", "tomorrow", "yesterday", "latest"];
 
 #[cfg(test)]
 mod tests {

@@ -77,8 +77,10 @@ mod tests {
         assert_eq!(compare("Paris.", "Paris."), Some(true));
         assert_eq!(compare("Yes, you can.", "No, you cannot."), Some(false));
         assert_eq!(compare("It takes 3 days.", "It takes 5 days."), Some(false));
-        let long = "Open the settings, choose your account, press reset password, and follow the link in the mail.";
-        let alike = "Go to the settings, choose the account, press reset password and follow the link sent by mail.";
+        let long =
+            "Open the settings, choose your account, press reset password, and follow the link in the mail.";
+        let alike =
+            "Go to the settings, choose the account, press reset password and follow the link sent by mail.";
         assert_eq!(compare(long, alike), Some(true));
         let another = "Our office is open from Monday to Friday, nine to five, except on public holidays in the region.";
         assert_eq!(compare(long, another), Some(false));

@@ -194,7 +194,9 @@ impl SemanticBuilder {
             on_decision: self.on_decision,
             price: self.price,
             pace: self.pace,
-            chance: std::sync::Mutex::new(self.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed)),
+            chance: std::sync::Mutex::new(
+                self.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed),
+            ),
             counters: crate::cache::Counters::default(),
         })))
     }

@@ -26,9 +26,9 @@ pub use self::cache::{SemanticCache, SemanticStats};
 #[cfg(feature = "plot")]
 pub use self::calibrate::PlotError;
 pub use self::calibrate::{
-    CalibrateError, CalibrateOptions, Calibration, InvalidData, LabelledPair, NoSafeThreshold, PairReport, Policy,
-    ReplayOptions, ReplayQuery, ReplayReport, ReplayRow, Row, ScoredPair, Stage, Step, Tally, calibrate, calibrate_scored,
-    read_pairs, read_stream, replay, replay_embedded,
+    CalibrateError, CalibrateOptions, Calibration, InvalidData, LabelledPair, NoSafeThreshold, PairReport,
+    Policy, ReplayOptions, ReplayQuery, ReplayReport, ReplayRow, Row, ScoredPair, Stage, Step, Tally,
+    calibrate, calibrate_scored, read_pairs, read_stream, replay, replay_embedded,
 };
 pub use self::config::{Bound, InvalidConfig, Limits, Preset, SemanticConfig};
 pub use self::decision::{By, Decision};

@@ -64,7 +64,12 @@ impl<S: Provider> Service<Call> for Semantic<S> {
     }
 }
 
-async fn serve<S: Provider>(inner: S, shared: Arc<Shared>, call: Call, mut looked: Looked) -> Result<Reply, Error> {
+async fn serve<S: Provider>(
+    inner: S,
+    shared: Arc<Shared>,
+    call: Call,
+    mut looked: Looked,
+) -> Result<Reply, Error> {
     let directive = call.context().cache;
     let (decision, recording) = if directive.no_cache {
         (Decision::miss(By::Skip(crate::Skip::Directive)), None)
@@ -156,5 +161,6 @@ fn is_primary(head: &ReplyHead) -> bool {
 }
 
 fn not_cached(call: &Call) -> Error {
-    Error::new(ErrorKind::Unavailable, "no cached answer, and the caller wants no other").at("cache", call.model().to_owned())
+    Error::new(ErrorKind::Unavailable, "no cached answer, and the caller wants no other")
+        .at("cache", call.model().to_owned())
 }

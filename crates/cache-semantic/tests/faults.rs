@@ -64,7 +64,12 @@ impl Faulty {
 }
 
 impl SemanticStore for Faulty {
-    fn nearest<'a>(&'a self, partition: &'a Partition, vector: &'a [f32], k: usize) -> StoreFuture<'a, Vec<Neighbour>> {
+    fn nearest<'a>(
+        &'a self,
+        partition: &'a Partition,
+        vector: &'a [f32],
+        k: usize,
+    ) -> StoreFuture<'a, Vec<Neighbour>> {
         let nonsense = *self.fault.lock().expect("nobody panics") == Fault::Nonsense;
         let found = self.inner.nearest(partition, vector, k);
         self.then(Box::pin(async move {
@@ -177,7 +182,10 @@ async fn an_embedder_that_fails_hangs_or_lies_is_a_miss() {
         EmbedStep::vectors(vec![vec![1.0; 3]]),
     ] {
         let embedder: ScriptedEmbedder = common::embedder();
-        let layer = SemanticLayer::builder(Embedding::new(embedder.clone(), "words")).threshold(0.85).build().unwrap();
+        let layer = SemanticLayer::builder(Embedding::new(embedder.clone(), "words"))
+            .threshold(0.85)
+            .build()
+            .unwrap();
         let provider = layer.layer(echo());
         provider.ask(ask(QUESTION)).await.unwrap();
         settle().await;

@@ -92,7 +92,8 @@ async fn a_stream_fills_it_and_is_replayed_with_its_chunks() {
 async fn every_decision_says_what_decided() {
     let decisions = Arc::new(Mutex::new(Vec::<Decision>::new()));
     let told = decisions.clone();
-    let layer = builder().on_decision(move |_, decision| told.lock().unwrap().push(*decision)).build().unwrap();
+    let layer =
+        builder().on_decision(move |_, decision| told.lock().unwrap().push(*decision)).build().unwrap();
     let provider = layer.layer(echo());
     for question in [
         RESET,
@@ -160,7 +161,9 @@ async fn directives_are_obeyed() {
     assert!(is_hit(&provider.ask(ask("How can I reset my password?")).await.unwrap()));
     // Too old for this caller.
     tokio::time::advance(Duration::from_secs(10)).await;
-    assert!(!is_hit(&provider.ask(directed(|cache| cache.max_age = Some(Duration::from_secs(5)))).await.unwrap()));
+    assert!(!is_hit(
+        &provider.ask(directed(|cache| cache.max_age = Some(Duration::from_secs(5)))).await.unwrap()
+    ));
 }
 
 #[tokio::test(start_paused = true)]
@@ -170,7 +173,9 @@ async fn the_ladder_may_ask_for_what_is_near() {
     provider.ask(ask(RESET)).await.unwrap();
     settle().await;
     let other = ask("How can I reset my password?");
-    assert!(!is_hit(&provider.ask(with(other.clone(), |context| context.cache.no_store = true)).await.unwrap()));
+    assert!(!is_hit(
+        &provider.ask(with(other.clone(), |context| context.cache.no_store = true)).await.unwrap()
+    ));
     let near = layer.cache().near(&other, 0.85).await.expect("it is near");
     assert!(is_hit(&near));
     assert_eq!(near.head.level, Level::Primary);

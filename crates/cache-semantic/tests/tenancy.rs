@@ -22,11 +22,15 @@ async fn one_tenant_never_gets_another_tenants_answer() {
     settle().await;
     assert!(is_hit(&provider.ask(ask_in("acme", SECRET)).await.unwrap()));
     for namespace in ["", "ACME", "acme ", "acme\0", "acm", "acmeacme", "other"] {
-        for question in [SECRET, "What's the launch date of project Heron?", "launch date of project Heron acme"] {
+        for question in
+            [SECRET, "What's the launch date of project Heron?", "launch date of project Heron acme"]
+        {
             let call = ask_in(namespace, question);
             assert!(layer.cache().near(&call, 0.5).await.is_none(), "{namespace:?}");
             let fresh = layer.layer(echo());
-            assert!(!is_hit(&fresh.ask(common::with(call, |context| context.cache.no_store = true)).await.unwrap()));
+            assert!(!is_hit(
+                &fresh.ask(common::with(call, |context| context.cache.no_store = true)).await.unwrap()
+            ));
         }
     }
 }

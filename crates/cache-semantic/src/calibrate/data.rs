@@ -44,7 +44,8 @@ pub struct InvalidData {
 /// The first line that is something else.
 pub fn read_pairs(text: &str) -> Result<Vec<LabelledPair>, InvalidData> {
     each_line(text, |value| {
-        let same_intent = value.get("same_intent").and_then(Value::as_bool).ok_or("same_intent must be true or false")?;
+        let same_intent =
+            value.get("same_intent").and_then(Value::as_bool).ok_or("same_intent must be true or false")?;
         Ok(LabelledPair {
             a: text_member(value, "a").ok_or("a must be a text")?,
             b: text_member(value, "b").ok_or("b must be a text")?,
@@ -76,8 +77,8 @@ fn each_line<T>(text: &str, read: impl Fn(&Value) -> Result<T, &'static str>) ->
     let lines = text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty());
     lines
         .map(|(text, line)| {
-            let value: Value =
-                serde_json::from_str(text).map_err(|_| InvalidData { line, problem: "this is no JSON object" })?;
+            let value: Value = serde_json::from_str(text)
+                .map_err(|_| InvalidData { line, problem: "this is no JSON object" })?;
             read(&value).map_err(|problem| InvalidData { line, problem })
         })
         .collect()

@@ -8,9 +8,11 @@ mod replay;
 mod report;
 
 pub use self::data::{InvalidData, LabelledPair, ReplayQuery, read_pairs, read_stream};
+pub use self::pairs::{
+    CalibrateError, CalibrateOptions, PairReport, Row, ScoredPair, Stage, calibrate, calibrate_scored,
+};
 #[cfg(feature = "plot")]
 pub use self::plot::PlotError;
-pub use self::pairs::{CalibrateError, CalibrateOptions, PairReport, Row, ScoredPair, Stage, calibrate, calibrate_scored};
 pub use self::replay::{Policy, ReplayOptions, ReplayReport, ReplayRow, Tally, replay, replay_embedded};
 
 pub(crate) use self::pairs::share;
@@ -76,8 +78,9 @@ impl Calibration {
 
 /// The thresholds that reports show.
 pub(crate) const THRESHOLDS: [f32; 35] = [
-    0.99, 0.98, 0.97, 0.96, 0.95, 0.94, 0.93, 0.92, 0.91, 0.90, 0.895, 0.89, 0.885, 0.88, 0.875, 0.87, 0.865, 0.86, 0.855,
-    0.85, 0.845, 0.84, 0.835, 0.83, 0.825, 0.82, 0.815, 0.81, 0.805, 0.80, 0.78, 0.76, 0.74, 0.72, 0.70,
+    0.99, 0.98, 0.97, 0.96, 0.95, 0.94, 0.93, 0.92, 0.91, 0.90, 0.895, 0.89, 0.885, 0.88, 0.875, 0.87, 0.865,
+    0.86, 0.855, 0.85, 0.845, 0.84, 0.835, 0.83, 0.825, 0.82, 0.815, 0.81, 0.805, 0.80, 0.78, 0.76, 0.74,
+    0.72, 0.70,
 ];
 
 #[cfg(test)]

@@ -178,10 +178,10 @@ pub async fn calibrate(
 ) -> Result<PairReport, CalibrateError> {
     let texts = pairs.iter().flat_map(|pair| [normalise(&pair.a), normalise(&pair.b)]).collect::<Vec<_>>();
     let vectors = embedding.embed_all(&texts).await.map_err(CalibrateError::Embed)?;
-    let scored = pairs.iter().zip(vectors.chunks_exact(2)).map(|(pair, vectors)| ScoredPair {
-        pair: pair.clone(),
-        score: cosine(&vectors[0], &vectors[1]),
-    });
+    let scored = pairs
+        .iter()
+        .zip(vectors.chunks_exact(2))
+        .map(|(pair, vectors)| ScoredPair { pair: pair.clone(), score: cosine(&vectors[0], &vectors[1]) });
     calibrate_scored(&scored.collect::<Vec<_>>(), options)
 }
 
@@ -189,7 +189,10 @@ pub async fn calibrate(
 ///
 /// # Errors
 /// Fewer than 100 pairs.
-pub fn calibrate_scored(pairs: &[ScoredPair], options: CalibrateOptions) -> Result<PairReport, CalibrateError> {
+pub fn calibrate_scored(
+    pairs: &[ScoredPair],
+    options: CalibrateOptions,
+) -> Result<PairReport, CalibrateError> {
     if pairs.len() < FEWEST {
         return Err(CalibrateError::TooFew(pairs.len()));
     }

@@ -26,7 +26,11 @@ impl PairReport {
     #[cfg_attr(docsrs, doc(cfg(feature = "plot")))]
     pub fn to_svg(&self) -> Result<String, PlotError> {
         let rows = |wanted: Stage| {
-            self.stages.iter().find(|(stage, _)| *stage == wanted).map(|(_, rows)| rows.as_slice()).unwrap_or_default()
+            self.stages
+                .iter()
+                .find(|(stage, _)| *stage == wanted)
+                .map(|(_, rows)| rows.as_slice())
+                .unwrap_or_default()
         };
         let line = |rows: &[Row], value: fn(&Row) -> f64| {
             rows.iter().map(|row| (f64::from(row.threshold), value(row))).collect::<Vec<_>>()
@@ -54,9 +58,9 @@ impl ReplayReport {
         let all = self.queries.max(1) as f64;
         let hits = steps.iter().map(|step| (f64::from(step.threshold), step.hits as f64 / all));
         // Ten times as large, so that a share of one in a hundred is seen beside one of a half.
-        let wrong = steps.iter().map(|step| {
-            (f64::from(step.threshold), 10.0 * step.wrong as f64 / step.hits.max(1) as f64)
-        });
+        let wrong = steps
+            .iter()
+            .map(|step| (f64::from(step.threshold), 10.0 * step.wrong as f64 / step.hits.max(1) as f64));
         let bound = [(0.70, 10.0 * self.options.max_error_rate), (1.0, 10.0 * self.options.max_error_rate)];
         let lines = [
             ("hits of all questions", BLUE, hits.collect()),

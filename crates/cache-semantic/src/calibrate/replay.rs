@@ -42,7 +42,10 @@ impl Policy {
 
     /// This threshold with guards.
     pub fn guarded(threshold: f32, guards: Guards) -> Self {
-        let name = format!("cosine {threshold} and guards{}", if guards == Guards::Strict { " (strict)" } else { "" });
+        let name = format!(
+            "cosine {threshold} and guards{}",
+            if guards == Guards::Strict { " (strict)" } else { "" }
+        );
         Self { name, threshold: Some(threshold), guards }
     }
 }
@@ -193,7 +196,11 @@ pub async fn replay(
 ///
 /// # Panics
 /// When there are fewer vectors than questions.
-pub fn replay_embedded(stream: &[ReplayQuery], vectors: &[Arc<[f32]>], options: ReplayOptions) -> ReplayReport {
+pub fn replay_embedded(
+    stream: &[ReplayQuery],
+    vectors: &[Arc<[f32]>],
+    options: ReplayOptions,
+) -> ReplayReport {
     assert!(vectors.len() >= stream.len(), "a vector for each question");
     let mut rehearsal = Rehearsal::new(stream, vectors, &options);
     let mut rows: Vec<_> = options.policies.iter().map(|policy| rehearsal.run(policy.clone())).collect();
@@ -259,12 +266,8 @@ impl<'a> Rehearsal<'a> {
 
     fn run(&mut self, policy: Policy) -> ReplayRow {
         let mut kept: HashMap<usize, &Query<'_>> = HashMap::new();
-        let mut row = ReplayRow {
-            policy,
-            all: Tally::default(),
-            sources: BTreeMap::new(),
-            misses: BTreeMap::new(),
-        };
+        let mut row =
+            ReplayRow { policy, all: Tally::default(), sources: BTreeMap::new(), misses: BTreeMap::new() };
         for query in &self.queries {
             let mut tally = Tally { queries: 1, ..Tally::default() };
             let served = match query.skip {

@@ -58,12 +58,20 @@ impl fmt::Display for PairReport {
         writeln!(f, "{} labelled pairs. Intervals at 95 %.", self.pairs)?;
         for (stage, rows) in &self.stages {
             writeln!(f, "\n{}", stage.as_str())?;
-            writeln!(f, "threshold  precision               recall                  F1     false hits of different pairs")?;
+            writeln!(
+                f,
+                "threshold  precision               recall                  F1     false hits of different pairs"
+            )?;
             for row in rows {
                 let precision = with_interval(row.precision(), row.precision_interval());
                 let recall = with_interval(row.recall(), row.recall_interval());
                 let false_hits = with_interval(row.false_hit_rate(), row.false_hit_interval());
-                writeln!(f, "{:.3}      {precision}   {recall}   {:.3}  {false_hits}", row.threshold, row.f1())?;
+                writeln!(
+                    f,
+                    "{:.3}      {precision}   {recall}   {:.3}  {false_hits}",
+                    row.threshold,
+                    row.f1()
+                )?;
             }
         }
         writeln!(f)?;
@@ -80,7 +88,11 @@ impl fmt::Display for PairReport {
         writeln!(f, "\nBy source, the whole decision at {shown:.3}")?;
         writeln!(f, "source                        same  served  different  served")?;
         for (source, row) in &self.sources {
-            writeln!(f, "{source:<28}  {:>4}  {:>6}  {:>9}  {:>6}", row.same, row.right, row.different, row.wrong)?;
+            writeln!(
+                f,
+                "{source:<28}  {:>4}  {:>6}  {:>9}  {:>6}",
+                row.same, row.right, row.different, row.wrong
+            )?;
         }
         writeln!(f, "\nVetoes of pairs at least that near")?;
         writeln!(f, "guard         same  different")?;
@@ -143,12 +155,16 @@ impl fmt::Display for ReplayReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sure = percent(self.options.confidence);
         writeln!(f, "{} questions in their order, a cache that begins empty.\n", self.queries)?;
-        writeln!(f, "policy                                  hits     exact  near   wrong  wrong of hits  at most ({sure})  saved      mean")?;
+        writeln!(
+            f,
+            "policy                                  hits     exact  near   wrong  wrong of hits  at most ({sure})  saved      mean"
+        )?;
         for row in &self.rows {
             writeln!(f, "{}", self.line(row))?;
         }
         writeln!(f)?;
-        let wanted = format!("at most {} of hits wrong at {sure} confidence", percent(self.options.max_error_rate));
+        let wanted =
+            format!("at most {} of hits wrong at {sure} confidence", percent(self.options.max_error_rate));
         match self.calibrated {
             Ok(threshold) => writeln!(f, "Loosest threshold with {wanted}: {threshold:.3}")?,
             Err(NoSafeThreshold) => writeln!(f, "With {wanted}: {NoSafeThreshold}")?,
@@ -174,7 +190,8 @@ impl ReplayReport {
         let mut line = String::new();
         let Tally { exact, near, wrong, .. } = row.all;
         let hits = percent(row.all.hit_rate());
-        let (rate, most) = (percent(row.all.wrong_rate()), percent(row.all.wrong_at_most(self.options.confidence)));
+        let (rate, most) =
+            (percent(row.all.wrong_rate()), percent(row.all.wrong_at_most(self.options.confidence)));
         let (saved, mean) = (self.saved_cost(row), self.mean_latency(row).as_millis());
         // Writing to a text does not fail.
         let _written = write!(
@@ -189,9 +206,9 @@ impl ReplayReport {
 impl Calibration {
     /// The evidence as JSON, to be kept and [read](Calibration::from_json) again.
     pub fn to_json(&self) -> Value {
-        let steps = self.steps().iter().map(|step| {
-            json!({ "threshold": round(step.threshold), "hits": step.hits, "wrong": step.wrong })
-        });
+        let steps = self.steps().iter().map(
+            |step| json!({ "threshold": round(step.threshold), "hits": step.hits, "wrong": step.wrong }),
+        );
         json!({ "steps": steps.collect::<Vec<_>>() })
     }
 

@@ -1,8 +1,8 @@
 //! Two questions side by side.
 
 use super::lexicon::{Class, Joint, Lexicon, Note, Tense};
-use super::question::{Asks, Question, Word};
 use super::order::{self, Order};
+use super::question::{Asks, Question, Word};
 use super::{Difference, Verdict};
 
 /// Two questions, and which word of one is which of the other.
@@ -19,7 +19,11 @@ impl<'a> Comparison<'a> {
         let mut this = Self { a, b, to_b: vec![None; a.words.len()], to_a: vec![None; b.words.len()] };
         this.pair(|_, _, one, other| one.key == other.key && one.is_content() == other.is_content());
         this.pair(|a, b, one, other| {
-            one.is_content() && other.is_content() && !one.is_number() && !other.is_number() && is_form_of(a, b, one, other)
+            one.is_content()
+                && other.is_content()
+                && !one.is_number()
+                && !other.is_number()
+                && is_form_of(a, b, one, other)
         });
         this.pair(|_, _, one, other| one.is_content() && other.is_content() && one.known.means(&other.known));
         this
@@ -31,12 +35,10 @@ impl<'a> Comparison<'a> {
             if self.to_b[at].is_some() {
                 continue;
             }
-            let found = self
-                .b
-                .words
-                .iter()
-                .enumerate()
-                .position(|(place, other)| self.to_a[place].is_none() && fits(self.a, self.b, word, other));
+            let found =
+                self.b.words.iter().enumerate().position(|(place, other)| {
+                    self.to_a[place].is_none() && fits(self.a, self.b, word, other)
+                });
             if let Some(place) = found {
                 self.to_b[at] = Some(place as u16);
                 self.to_a[place] = Some(at as u16);
@@ -59,6 +61,12 @@ impl<'a> Comparison<'a> {
         let order = order::of(self);
         if order == Order::Scrambled {
             return Verdict::veto(Difference::Order);
+        }
+        if self.directions() {
+            return Verdict::veto(Difference::Opposite);
+        }
+        if self.unmatched() <= 1 && self.ask_for_others() {
+            return Verdict::veto(Difference::Asked);
         }
         let doubts = self.doubts(order);
         if strict && let Some(difference) = doubts.because() {
@@ -133,6 +141,9 @@ impl<'a> Comparison<'a> {
 
     fn opposites(&self) -> bool {
         let lexicon = Lexicon::get();
+        if self.quantifiers() {
+            return true;
+        }
         // "Not accepting" and "denying": denied twice.
         let is_denied_twice = denials(self.a) != denials(self.b);
         let only_b = self.only_b();
@@ -144,6 +155,30 @@ impl<'a> Comparison<'a> {
                         || is_denied_form(self.b.letters(other), self.a.letters(one)))
             })
         })
+    }
+
+    /// `To Norway` and `from Norway`.
+    fn directions(&self) -> bool {
+        let before = |question: &Question, at: usize| {
+            let words = question.words[..at].iter().rev();
+            words.take(2).find(|word| !word.is_article()).map_or(Note::None, |word| word.note)
+        };
+        self.to_b.iter().enumerate().any(|(at, there)| {
+            let Some(there) = there else { return false };
+            self.a.words[at].is_content()
+                && matches!(
+                    (before(self.a, at), before(self.b, usize::from(*there))),
+                    (Note::To, Note::From) | (Note::From, Note::To)
+                )
+        })
+    }
+
+    /// `All` and `some`, where nothing else differs.
+    fn quantifiers(&self) -> bool {
+        let has = |mut only: Box<dyn Iterator<Item = &Word> + '_>, note| only.any(|word| word.note == note);
+        self.unmatched() == 0
+            && (has(Box::new(self.only_a()), Note::All) && has(Box::new(self.only_b()), Note::Some)
+                || has(Box::new(self.only_a()), Note::Some) && has(Box::new(self.only_b()), Note::All))
     }
 
     fn sorts(&self) -> bool {
@@ -197,8 +232,15 @@ impl<'a> Comparison<'a> {
         if used_to(self.a) != used_to(self.b) {
             return true;
         }
-        let tense = |question: &Question, tense| question.words.iter().any(|word| word.tense() == Some(tense));
+        let tense =
+            |question: &Question, tense| question.words.iter().any(|word| word.tense() == Some(tense));
         let (past_a, past_b) = (tense(self.a, Tense::Past), tense(self.b, Tense::Past));
+        let speaks_to =
+            |question: &Question| question.words.iter().any(|word| question.letters(word) == "you");
+        // "Why do you like it", "why did you like it": everybody is asked, and nobody's past.
+        if self.unmatched() == 0 && past_a != past_b && self.a.asks == self.b.asks && !speaks_to(self.a) {
+            return true;
+        }
         let (future_a, future_b) = (tense(self.a, Tense::Future), tense(self.b, Tense::Future));
         self.unmatched() <= 2
             && ((past_a && future_b && !future_a && !past_b) || (past_b && future_a && !future_b && !past_a))
@@ -234,6 +276,16 @@ impl<'a> Comparison<'a> {
         doubts
     }
 
+    /// `Why did it fall` and `when did it fall`: both say what kind of answer they want, and it is not the same.
+    fn ask_for_others(&self) -> bool {
+        const VAGUE: u32 = Asks::WHAT | Asks::YES_NO;
+        const WAY: u32 = Asks::HOW | Asks::WHERE;
+        let (a, b) = (self.a.asks.0, self.b.asks.0);
+        // "Where do I order it" and "how do I order it" want the same.
+        let is_way = a & !WAY == 0 && b & !WAY == 0;
+        a != 0 && b != 0 && a & b == 0 && (a | b) & VAGUE == 0 && !is_way
+    }
+
     /// One word stands in the place of another, and all others are the same: `reset my password`, `reset my router`.
     fn is_exchange(&self) -> bool {
         let content = |mut only: Box<dyn Iterator<Item = &Word> + '_>| {
@@ -245,8 +297,13 @@ impl<'a> Comparison<'a> {
 
     /// `Why` on one side and `how` on the other; not `how` and `what is the best way`.
     fn asked_differ(&self) -> bool {
-        const SURE: u32 =
-            Asks::WHY | Asks::WHEN | Asks::WHERE | Asks::WHO | Asks::HOW_MANY | Asks::HOW_LONG | Asks::HOW_MUCH;
+        const SURE: u32 = Asks::WHY
+            | Asks::WHEN
+            | Asks::WHERE
+            | Asks::WHO
+            | Asks::HOW_MANY
+            | Asks::HOW_LONG
+            | Asks::HOW_MUCH;
         let (a, b) = (self.a.asks.0, self.b.asks.0);
         let (only_a, only_b) = (a & !b, b & !a);
         only_a & SURE != 0 && only_b != 0 || only_b & SURE != 0 && only_a != 0
@@ -291,7 +348,7 @@ const WEIGHTS: [(Doubt, f32); 9] = [
     (Doubt::Denied, 0.005),
     (Doubt::Moved, 0.0),
     (Doubt::Asked, 0.003),
-    (Doubt::Exchanged, 0.03),
+    (Doubt::Exchanged, 0.01),
 ];
 
 impl Doubts {
@@ -344,7 +401,8 @@ struct Denied {
 impl Denied {
     fn of(question: &Question) -> Option<Self> {
         let from = question.words.iter().position(|word| word.is(Class::Negation))?;
-        let mut after = question.words.iter().enumerate().skip(from + 1).filter(|(_, word)| word.is_content());
+        let mut after =
+            question.words.iter().enumerate().skip(from + 1).filter(|(_, word)| word.is_content());
         let (at, word) = after.next()?;
         let to = after.nth(1).map_or(question.words.len(), |(at, _)| at).max(at);
         Some(Self { key: word.key, from, to })
@@ -413,10 +471,11 @@ fn is_misspelling(short: &[u8], long: &[u8]) -> bool {
 
 fn has_same_root(short: &[u8], long: &[u8]) -> bool {
     const ENDINGS: &[&str] = &[
-        "", "e", "s", "es", "y", "ing", "ed", "er", "or", "ers", "ors", "ion", "ions", "ation", "ations", "ization", "ment",
-        "ments", "al", "ally", "ness", "ity", "ive", "able", "ance", "ence", "ant", "ent", "ancy", "ency", "ful", "ous",
-        "ize", "ized", "izing", "ise", "ised", "ising", "ify", "ication", "ical", "ics", "ic", "ism", "ist", "ists", "ly",
-        "ure", "age", "t", "th", "d", "ied", "ies", "ying", "ary", "ory", "ative",
+        "", "e", "s", "es", "y", "ing", "ed", "er", "or", "ers", "ors", "ion", "ions", "ation", "ations",
+        "ization", "ment", "ments", "al", "ally", "ness", "ity", "ive", "able", "ance", "ence", "ant", "ent",
+        "ancy", "ency", "ful", "ous", "ize", "ized", "izing", "ise", "ised", "ising", "ify", "ication",
+        "ical", "ics", "ic", "ism", "ist", "ists", "ly", "ure", "age", "t", "th", "d", "ied", "ies", "ying",
+        "ary", "ory", "ative",
     ];
     let head = short.iter().zip(long).take_while(|(a, b)| a == b).count();
     if head < 5 && !(head == 4 && short.len() == 4) {
@@ -424,7 +483,6 @@ fn has_same_root(short: &[u8], long: &[u8]) -> bool {
     }
     let is_ending = |rest: &[u8]| ENDINGS.iter().any(|ending| ending.as_bytes() == rest);
     // The common head may reach into the endings (`organi-ze`, `organi-zation`).
-    (0..=2).any(|back| {
-        head >= back + 4 && is_ending(&short[head - back..]) && is_ending(&long[head - back..])
-    })
+    (0..=2)
+        .any(|back| head >= back + 4 && is_ending(&short[head - back..]) && is_ending(&long[head - back..]))
 }

@@ -89,6 +89,13 @@ pub(crate) enum Note {
     Use,
     Used,
     To,
+    From,
+    /// `is`, `were`.
+    Be,
+    All,
+    Some,
+    /// `i`, `people`: who does it, without a name.
+    Anybody,
 }
 
 /// What is known of one stem.
@@ -245,7 +252,10 @@ const CLASSES: &[(Class, &str)] = &[
         "be being been get gets getting got gotten have having go going do doing done make makes making made want wants \
          wanted need needs needed know knows knew tell tells told show shows give gives gave help helps find finds like",
     ),
-    (Class::Light, "just only really even also too still already again yet almost nearly very quite rather so-called"),
+    (
+        Class::Light,
+        "all every each just only really even also too still already again yet almost nearly very quite rather so-called",
+    ),
     (
         Class::Filler,
         "please kindly exactly actually truly basically literally simply hi hello hey thanks thank dear sir madam guys \
@@ -297,7 +307,15 @@ const NOTES: &[(Note, &str)] = &[
     (Note::By, "by"),
     (Note::Use, "use"),
     (Note::Used, "used"),
-    (Note::To, "to"),
+    (Note::To, "to into onto towards"),
+    (Note::From, "from"),
+    (Note::Be, "is are am was were be been being"),
+    (Note::All, "all every each"),
+    (Note::Some, "some several"),
+    (
+        Note::Anybody,
+        "i you we they it one someone somebody anyone anybody everyone everybody people u this that there",
+    ),
 ];
 
 const NUMBERS: &[(&str, f64)] = &[
@@ -609,7 +627,7 @@ const SORTS: &str = "
     north south east west
     northern southern eastern western
     dog cat bird fish snake monkey turtle hamster rabbit spider owl chicken horse cow goat sheep pig mouse rat lizard snail parrot duck frog tiger lion bear wolf fox elephant puppy kitten
-    head face eye ear nose mouth tooth teeth lip tongue neck shoulder arm elbow wrist hand finger thumb chest breast back stomach hip leg knee ankle foot feet toe jaw chin throat heart lung liver kidney brain spine thigh groin bone rib butt buttock calf heel shin forehead cheek nail penis vagina uterus ovary bladder
+    body head face eye ear nose mouth tooth teeth lip tongue neck shoulder arm elbow wrist hand finger thumb chest breast back stomach hip leg knee ankle foot feet toe jaw chin throat heart lung liver kidney brain spine thigh groin bone rib butt buttock calf heel shin forehead cheek nail penis vagina uterus ovary bladder
     brother sister
     mother father uncle aunt grandmother grandfather
     son daughter nephew niece
@@ -782,6 +800,8 @@ const OPPOSITES: &str = "
     northern | southern
     eastern | western
     rural | urban
+    raw uncooked | cooked
+    home house | office
     active | passive inactive
     direct | indirect
     formal | informal
@@ -888,6 +908,8 @@ const OPPOSITES: &str = "
     virtue | vice
     theory | practice
     input | output
+    read | write
+    encrypt | plain
     client | server
     frontend | backend
     compile | decompile

@@ -40,19 +40,27 @@ fn is_move(a: &[Place], b: &[Place]) -> bool {
     let first = a.iter().zip(b).take_while(|(a, b)| a.key == b.key).count();
     let last = a.len() - a.iter().rev().zip(b.iter().rev()).take_while(|(a, b)| a.key == b.key).count();
     let (a, b) = (&a[first..last], &b[first..last]);
-    (1..a.len()).any(|at| !differ(&a[at..], b) && !differ(&a[..at], &b[a.len() - at..]))
+    (1..a.len()).any(|at| {
+        !differ(&a[at..], b)
+            && !differ(&a[..at], &b[a.len() - at..])
+            // "From A to B", "from B to A": what leads to the second is the same.
+            && (a[at].preposition == 0 || a[at].preposition != b[a.len() - at].preposition)
+            && a.iter().all(|place| b.iter().all(|other| place.key != other.key || place.is_subject == other.is_subject))
+    })
 }
 
 /// Whether two names, two numbers, opposites, or two of one sort stand the other way round.
 fn rivals_change_places(a: &[Place], b: &[Place]) -> bool {
     let there = |place: &Place| b.iter().position(|other| other.key == place.key);
-    let rivals = (0..a.len()).flat_map(|one| (one + 1..a.len()).map(move |other| (one, other))).filter(|(one, other)| {
-        let (one, other) = (&a[*one], &a[*other]);
-        one.key != other.key
-            && (one.is_name && other.is_name
-                || one.known.is_of_sort(&other.known)
-                || Lexicon::get().are_opposite(one.key, other.key))
-    });
+    let rivals = (0..a.len()).flat_map(|one| (one + 1..a.len()).map(move |other| (one, other))).filter(
+        |(one, other)| {
+            let (one, other) = (&a[*one], &a[*other]);
+            one.key != other.key
+                && (one.is_name && other.is_name
+                    || one.known.is_of_sort(&other.known)
+                    || Lexicon::get().are_opposite(one.key, other.key))
+        },
+    );
     let mut swapped = rivals.filter(|(one, other)| match (there(&a[*one]), there(&a[*other])) {
         (Some(one), Some(other)) => one > other,
         _ => false,
@@ -70,6 +78,10 @@ struct Place {
     after_joint: bool,
     /// A name or a number.
     is_name: bool,
+    /// The key of the preposition right before it, 0 for none.
+    preposition: u64,
+    /// It stands right after an auxiliary verb: `do cars`, `can my child`; not after `is`, since `is` makes passives.
+    is_subject: bool,
 }
 
 fn differ(a: &[Place], b: &[Place]) -> bool {
@@ -77,17 +89,34 @@ fn differ(a: &[Place], b: &[Place]) -> bool {
 }
 
 /// The words that both questions have and whose place matters.
-fn sequence(pair: &Comparison<'_>, question: &Question, other: &[Option<u16>], is_a: bool, all: bool) -> Vec<Place> {
+fn sequence(
+    pair: &Comparison<'_>,
+    question: &Question,
+    other: &[Option<u16>],
+    is_a: bool,
+    all: bool,
+) -> Vec<Place> {
     let mut places = Vec::with_capacity(question.words.len());
     let mut after_joint = false;
     let mut follows = false;
+    let (mut preposition, mut is_subject) = (0, false);
     for (word, counterpart) in question.words.iter().zip(other) {
         if word.is_article() {
             continue;
         }
         if word.joint().is_some() {
             after_joint = follows;
+            (preposition, is_subject) = (0, false);
             continue;
+        }
+        match word.known.class {
+            Class::Preposition => (preposition, is_subject) = (word.key, false),
+            Class::Verb(_) => (preposition, is_subject) = (0, word.note != Note::Be),
+            Class::Function if word.note == Note::Anybody => (preposition, is_subject) = (0, false),
+            // "Does my child": whose it is stands between.
+            Class::Function => {}
+            _ if counterpart.is_none() => (preposition, is_subject) = (0, false),
+            _ => {}
         }
         after_joint |= word.after_comma && follows;
         follows = false;
@@ -102,7 +131,15 @@ fn sequence(pair: &Comparison<'_>, question: &Question, other: &[Option<u16>], i
         };
         if (has_place(word) || all && is_verb(word)) && word.note != Note::Frame {
             let is_name = there.is_name || there.is_number();
-            places.push(Place { key: there.key, known: there.known, after_joint, is_name });
+            places.push(Place {
+                key: there.key,
+                known: there.known,
+                after_joint,
+                is_name,
+                preposition,
+                is_subject,
+            });
+            (preposition, is_subject) = (0, false);
             follows = true;
         }
         after_joint = false;
@@ -111,7 +148,10 @@ fn sequence(pair: &Comparison<'_>, question: &Question, other: &[Option<u16>], i
 }
 
 fn has_place(word: &Word) -> bool {
-    matches!(word.known.class, Class::Content | Class::Number | Class::Light | Class::Pronoun | Class::Negation)
+    matches!(
+        word.known.class,
+        Class::Content | Class::Number | Class::Light | Class::Pronoun | Class::Negation
+    )
 }
 
 /// Verbs that say so little that they may be added and left out, but not change places. `Is` may: a question has it at

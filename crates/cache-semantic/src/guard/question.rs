@@ -89,8 +89,8 @@ impl Question {
                         "many" => Asks::HOW_MANY,
                         "much" | "expensive" => Asks::HOW_MUCH,
                         "long" | "soon" | "quickly" | "fast" | "often" => Asks::HOW_LONG,
-                        "old" | "tall" | "far" | "big" | "high" | "deep" | "large" | "strong" | "hot" | "cold" | "hard"
-                        | "heavy" => Asks::HOW_MANY,
+                        "old" | "tall" | "far" | "big" | "high" | "deep" | "large" | "strong" | "hot"
+                        | "cold" | "hard" | "heavy" => Asks::HOW_MANY,
                         "come" => Asks::WHY,
                         _ => Asks::HOW,
                     };
@@ -113,7 +113,8 @@ impl Question {
     fn what(&self, at: usize) -> u32 {
         for word in self.words.iter().skip(at + 1).take(6) {
             match self.letters(word) {
-                "way" | "ways" | "tips" | "tip" | "steps" | "step" | "method" | "methods" | "process" | "procedure" => {
+                "way" | "ways" | "tips" | "tip" | "steps" | "step" | "method" | "methods" | "process"
+                | "procedure" => {
                     return Asks::HOW;
                 }
                 "reason" | "reasons" | "cause" | "causes" | "caused" => return Asks::WHY,
@@ -183,7 +184,15 @@ impl<'a> Reader<'a> {
             words: Vec::with_capacity(text.len() / 5 + 4),
             asks: Asks::default(),
         };
-        Self { text, question, lexicon: Lexicon::get(), begins: true, comma: false, shouts: !text.bytes().any(|byte| byte.is_ascii_lowercase()), small: String::new() }
+        Self {
+            text,
+            question,
+            lexicon: Lexicon::get(),
+            begins: true,
+            comma: false,
+            shouts: !text.bytes().any(|byte| byte.is_ascii_lowercase()),
+            small: String::new(),
+        }
     }
 
     fn read(&mut self) {
@@ -269,7 +278,9 @@ impl<'a> Reader<'a> {
 
     /// `3pm`, `10kg`, `29th`, `2k`: the number, and what it counts.
     fn number(&mut self, word: &str, large: bool) {
-        let end = word.find(|letter: char| !(letter.is_ascii_digit() || matches!(letter, '.' | ','))).unwrap_or(word.len());
+        let end = word
+            .find(|letter: char| !(letter.is_ascii_digit() || matches!(letter, '.' | ',')))
+            .unwrap_or(word.len());
         let (digits, unit) = word.split_at(end);
         if digits.is_empty() {
             self.push_as(word, key(word), Class::Number, large);
@@ -290,7 +301,10 @@ impl<'a> Reader<'a> {
             } else {
                 self.push_as(word, number_key(value), Class::Number, false);
             }
-        } else if left.len() <= 4 && left.bytes().all(|byte| byte.is_ascii_lowercase()) && UNITS.contains(&left) {
+        } else if left.len() <= 4
+            && left.bytes().all(|byte| byte.is_ascii_lowercase())
+            && UNITS.contains(&left)
+        {
             self.push_as(digits, number_key(value), Class::Number, false);
             self.push(left, false);
         } else {
@@ -358,7 +372,8 @@ struct Shape {
 impl Shape {
     /// Writes the word in small letters, with straight apostrophes and without the points of `U.S.`.
     fn of(word: &str, small: &mut String) -> Self {
-        let mut shape = Self { is_large: false, has_inner_large: false, has_digit: false, may_be_contracted: false };
+        let mut shape =
+            Self { is_large: false, has_inner_large: false, has_digit: false, may_be_contracted: false };
         for (at, letter) in word.chars().enumerate() {
             if letter.is_ascii_lowercase() {
                 small.push(letter);
@@ -380,7 +395,11 @@ impl Shape {
         }
         shape.may_be_contracted |= matches!(
             small.as_bytes(),
-            [b'i', b'm'] | [b'i', b'v', b'e'] | [.., b'n', b't'] | [b'h' | b'w', .., b's'] | [b'c', .., b'o', b't']
+            [b'i', b'm']
+                | [b'i', b'v', b'e']
+                | [.., b'n', b't']
+                | [b'h' | b'w', .., b's']
+                | [b'c', .., b'o', b't']
         );
         shape
     }
@@ -455,9 +474,9 @@ fn number_key(value: f64) -> u64 {
 }
 
 const UNITS: &[&str] = &[
-    "am", "cc", "cm", "d", "ft", "g", "gb", "ghz", "h", "hr", "hrs", "in", "inr", "kb", "kg", "km", "kmph", "l", "lb", "lbs",
-    "mb", "mg", "mhz", "min", "mins", "ml", "mm", "mo", "mph", "ms", "pm", "rs", "sec", "tb", "v", "w", "wk", "wks", "yo", "yr",
-    "yrs",
+    "am", "cc", "cm", "d", "ft", "g", "gb", "ghz", "h", "hr", "hrs", "in", "inr", "kb", "kg", "km", "kmph",
+    "l", "lb", "lbs", "mb", "mg", "mhz", "min", "mins", "ml", "mm", "mo", "mph", "ms", "pm", "rs", "sec",
+    "tb", "v", "w", "wk", "wks", "yo", "yr", "yrs",
 ];
 
 /// After these `'s` is `is`; after others it says whose.

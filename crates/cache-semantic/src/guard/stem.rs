@@ -5,7 +5,8 @@
 /// The key of a text.
 pub(crate) fn key(text: &str) -> u64 {
     // FNV-1a: the words are short, and nobody but the asker is harmed by two that collide.
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    text.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// The key of the stem of a word in small letters.
@@ -95,7 +96,8 @@ impl Stem {
             self.length -= 3;
             self.undouble();
         } else if self.replace("ied", "y", 2) {
-        } else if self.ends("ed") && !self.ends("eed") && self.length >= 5 && self.has_vowel(self.length - 2) {
+        } else if self.ends("ed") && !self.ends("eed") && self.length >= 5 && self.has_vowel(self.length - 2)
+        {
             self.length -= 2;
             self.undouble();
         }
@@ -149,19 +151,37 @@ impl Stem {
 
 /// Words that only look like a form of another; sorted.
 const UNCHANGED: &[&str] = &[
-    "bring", "building", "chaos", "during", "evening", "hundred", "lens", "morning", "naked", "news", "nothing", "sacred",
-    "series", "something", "species", "spring", "string", "texas", "wedding",
+    "bring",
+    "building",
+    "chaos",
+    "during",
+    "evening",
+    "hundred",
+    "lens",
+    "morning",
+    "naked",
+    "news",
+    "nothing",
+    "sacred",
+    "series",
+    "something",
+    "species",
+    "spring",
+    "string",
+    "texas",
+    "wedding",
 ];
 
 /// Sorted.
 const ADJECTIVES: &[&str] = &[
-    "bad", "big", "bold", "brave", "bright", "broad", "busy", "calm", "cheap", "clean", "clear", "close", "cold", "cool",
-    "crazy", "cute", "dark", "deep", "dirty", "dry", "dumb", "early", "easy", "fair", "fast", "few", "fine", "fit", "flat",
-    "friendly", "funny", "great", "happy", "hard", "healthy", "heavy", "high", "hot", "kind", "large", "late", "lazy",
-    "light", "long", "loud", "lovely", "low", "lucky", "mean", "narrow", "near", "new", "nice", "noisy", "odd", "old",
-    "plain", "poor", "pretty", "proud", "pure", "quick", "quiet", "rare", "rich", "rude", "sad", "safe", "scary", "sexy",
-    "sharp", "short", "sick", "silly", "simple", "slim", "slow", "small", "smart", "smooth", "soft", "soon", "steep",
-    "strange", "strict", "strong", "sweet", "tall", "thick", "thin", "tight", "tiny", "tough", "ugly", "warm", "weak",
+    "bad", "big", "bold", "brave", "bright", "broad", "busy", "calm", "cheap", "clean", "clear", "close",
+    "cold", "cool", "crazy", "cute", "dark", "deep", "dirty", "dry", "dumb", "early", "easy", "fair", "fast",
+    "few", "fine", "fit", "flat", "friendly", "funny", "great", "happy", "hard", "healthy", "heavy", "high",
+    "hot", "kind", "large", "late", "lazy", "light", "long", "loud", "lovely", "low", "lucky", "mean",
+    "narrow", "near", "new", "nice", "noisy", "odd", "old", "plain", "poor", "pretty", "proud", "pure",
+    "quick", "quiet", "rare", "rich", "rude", "sad", "safe", "scary", "sexy", "sharp", "short", "sick",
+    "silly", "simple", "slim", "slow", "small", "smart", "smooth", "soft", "soon", "steep", "strange",
+    "strict", "strong", "sweet", "tall", "thick", "thin", "tight", "tiny", "tough", "ugly", "warm", "weak",
     "wealthy", "weird", "wet", "wide", "wild", "wise", "young",
 ];
 

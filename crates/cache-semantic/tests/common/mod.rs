@@ -13,7 +13,9 @@ pub fn embedder() -> ScriptedEmbedder {
         let mut vector = vec![0.0; 64];
         for word in text.split(|letter: char| !letter.is_alphanumeric()).filter(|word| !word.is_empty()) {
             let word = word.to_lowercase();
-            let hash = word.bytes().fold(7_usize, |hash, byte| hash.wrapping_mul(31).wrapping_add(usize::from(byte)));
+            let hash = word
+                .bytes()
+                .fold(7_usize, |hash, byte| hash.wrapping_mul(31).wrapping_add(usize::from(byte)));
             vector[hash % 64] += if word.len() > 3 { 1.0 } else { 0.1 };
         }
         vector
@@ -31,7 +33,8 @@ pub fn builder() -> SemanticBuilder {
 /// Answers with what it was asked, so that a wrong hit is seen.
 pub fn echo() -> Scripted {
     Scripted::by(|call| {
-        let question = call.request().messages.last().map(|message| message.text().into_owned()).unwrap_or_default();
+        let question =
+            call.request().messages.last().map(|message| message.text().into_owned()).unwrap_or_default();
         Step::text(format!("about: {question}")).usage(Usage::new(10, 20))
     })
 }
