@@ -70,9 +70,14 @@ impl<T> Baton<T> {
 
     /// The thing has to wait again, or has moved and is not done.
     pub(crate) fn give_back(&self, thing: T) {
-        *lock(&self.place) = Place::Free(thing);
-        // It may have been woken meanwhile, and those who were woken with it found it held.
-        if self.bell.rang.swap(false, Ordering::SeqCst) {
+        let rang = {
+            let mut place = lock(&self.place);
+            *place = Place::Free(thing);
+            // Within the lock: the next holder's ring is not this one's to take.
+            self.bell.rang.swap(false, Ordering::SeqCst)
+        };
+        // It was woken meanwhile, and those who were woken with it found it held.
+        if rang {
             self.bell.ring_all();
         }
     }
@@ -216,24 +221,38 @@ mod tests {
         });
     }
 
+    /// Is polled once, as a task is.
+    fn poll_once(baton: &Baton<Thing>, number: usize) {
+        if let Found::Mine(mut thing) = baton.take(number, Waker::noop()) {
+            let waker = baton.waker();
+            if thing.poll(&mut Context::from_waker(&waker)) {
+                baton.done();
+            } else {
+                baton.give_back(thing);
+            }
+        }
+    }
+
     #[test]
     fn loom_one_who_leaves_leaves_nothing_undone() {
         model(|baton| {
             let other = baton.clone();
             let impatient = thread::spawn(move || {
-                // Polled once, then dropped.
-                if let Found::Mine(mut thing) = other.take(1, Waker::noop()) {
-                    let waker = other.waker();
-                    if thing.poll(&mut Context::from_waker(&waker)) {
-                        other.done()
-                    } else {
-                        other.give_back(thing)
-                    }
-                }
+                poll_once(&other, 1);
                 other.leave(1);
             });
             wait(&baton, 0);
             impatient.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn loom_one_who_is_not_polled_any_more_holds_nobody_up() {
+        model(|baton| {
+            let other = baton.clone();
+            let slow = thread::spawn(move || poll_once(&other, 1));
+            wait(&baton, 0);
+            slow.join().unwrap();
         });
     }
 }
