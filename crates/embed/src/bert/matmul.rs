@@ -32,23 +32,43 @@ pub(super) struct Columns<T> {
 
 /// What a matrix is kept in.
 pub(super) trait Element: Copy + Default {
+    /// Whether taking them costs nothing, so that nothing is saved by doing it once for many rows.
+    const IS_FREE: bool;
+
     /// Two registers of numbers from as many elements as fill them.
     fn pair<S: Simd>(simd: S, elements: &[Self]) -> [S::f32s; 2];
+
+    /// One of them.
+    fn number(self) -> f32;
 }
 
 impl Element for f32 {
+    const IS_FREE: bool = true;
+
     #[inline(always)]
     fn pair<S: Simd>(simd: S, elements: &[f32]) -> [S::f32s; 2] {
         let (left, right) = elements.split_at(S::f32s::LEN);
         [S::f32s::from_slice(simd, left), S::f32s::from_slice(simd, right)]
     }
+
+    #[inline(always)]
+    fn number(self) -> f32 {
+        self
+    }
 }
 
 impl Element for i16 {
+    const IS_FREE: bool = false;
+
     #[inline(always)]
     fn pair<S: Simd>(simd: S, elements: &[i16]) -> [S::f32s; 2] {
         let (left, right) = S::i16s::from_slice(simd, elements).widen();
         [left.to_float(), right.to_float()]
+    }
+
+    #[inline(always)]
+    fn number(self) -> f32 {
+        self.into()
     }
 }
 
@@ -128,14 +148,16 @@ impl Rows {
     pub(super) fn lay_out(&mut self, level: Level, matrix: ArrayView2<'_, f32>) {
         let (rows, depth) = matrix.dim();
         (self.rows, self.depth, self.highest) = (rows, depth, highest_block(level));
-        self.blocks.clear();
+        // Every place is written below.
         self.blocks.resize(rows * depth, 0.0);
         for (start, height) in blocks(rows, self.highest) {
+            let from: Vec<_> = (start..start + height).map(|row| matrix.row(row)).collect();
+            let from: Vec<&[f32]> = from.iter().filter_map(|row| row.to_slice()).collect();
+            debug_assert_eq!(from.len(), height, "the rows of a matrix of the model's own are slices");
             let block = &mut self.blocks[start * depth..(start + height) * depth];
-            for row in 0..height {
-                let places = block[row..].iter_mut().step_by(height);
-                for (place, value) in places.zip(matrix.row(start + row)) {
-                    *place = *value;
+            for (column, places) in block.chunks_exact_mut(height.max(1)).enumerate() {
+                for (place, row) in places.iter_mut().zip(&from) {
+                    *place = row[column];
                 }
             }
         }
@@ -164,6 +186,7 @@ pub(super) fn multiply<T: Element>(
     stride: usize,
 ) {
     debug_assert_eq!(rows.depth, columns.depth, "the sides of a product fit");
+    let mut numbers = Vec::new();
     for (index, panel) in columns.panels.chunks_exact((columns.depth * WIDTH).max(1)).enumerate() {
         let first = index * WIDTH;
         let width = WIDTH.min(columns.columns - first);
@@ -172,12 +195,21 @@ pub(super) fn multiply<T: Element>(
         if let Some(bias) = bias {
             start[..width].copy_from_slice(&bias[first..first + width]);
         }
-        for (row, height) in blocks(rows.rows, rows.highest) {
-            let block = &rows.blocks[row * rows.depth..(row + height) * rows.depth];
-            let tile = Tile { block, panel, scale: &scale, bias: &start, then, width };
-            tile.compute(level, height, &mut out[row * stride + first..], stride);
+        let tiles = Tiles { rows, scale: &scale, bias: &start, then, width };
+        let out = &mut out[first..];
+        if T::IS_FREE || rows.rows <= 2 * rows.highest {
+            tiles.compute(level, panel, out, stride);
+        } else {
+            dispatch!(level, simd => into_numbers(simd, panel, &mut numbers));
+            tiles.compute(level, &numbers, out, stride);
         }
     }
+}
+
+#[inline(always)]
+fn into_numbers<S: Simd, T: Element>(_: S, panel: &[T], numbers: &mut Vec<f32>) {
+    numbers.clear();
+    numbers.extend(panel.iter().map(|element| element.number()));
 }
 
 /// As many rows as keep a tile two registers wide in registers, beside what is being multiplied: of 32 registers 24, of
@@ -214,9 +246,9 @@ fn blocks(rows: usize, highest: usize) -> impl Iterator<Item = (usize, usize)> {
     })
 }
 
-struct Tile<'a, T> {
-    block: &'a [f32],
-    panel: &'a [T],
+/// What the tiles of one panel have in common.
+struct Tiles<'a> {
+    rows: &'a Rows,
     scale: &'a [f32; WIDTH],
     bias: &'a [f32; WIDTH],
     then: Then,
@@ -224,33 +256,57 @@ struct Tile<'a, T> {
     width: usize,
 }
 
-impl<T: Element> Tile<'_, T> {
-    fn compute(&self, level: Level, height: usize, out: &mut [f32], stride: usize) {
+impl Tiles<'_> {
+    /// All of them; `out` begins at the panel's first column.
+    fn compute<T: Element>(&self, level: Level, panel: &[T], out: &mut [f32], stride: usize) {
+        let depth = self.rows.depth;
+        for (row, height) in blocks(self.rows.rows, self.rows.highest) {
+            let block = &self.rows.blocks[row * depth..(row + height) * depth];
+            self.tile(level, height, block, panel, &mut out[row * stride..], stride);
+        }
+    }
+
+    fn tile<T: Element>(
+        &self,
+        level: Level,
+        height: usize,
+        block: &[f32],
+        panel: &[T],
+        out: &mut [f32],
+        stride: usize,
+    ) {
         match height {
             0 => {}
-            1 => dispatch!(level, simd => self.rows::<_, 1>(simd, out, stride)),
-            2 => dispatch!(level, simd => self.rows::<_, 2>(simd, out, stride)),
-            3 => dispatch!(level, simd => self.rows::<_, 3>(simd, out, stride)),
-            4 => dispatch!(level, simd => self.rows::<_, 4>(simd, out, stride)),
-            5 => dispatch!(level, simd => self.rows::<_, 5>(simd, out, stride)),
-            6 => dispatch!(level, simd => self.rows::<_, 6>(simd, out, stride)),
-            7 => dispatch!(level, simd => self.rows::<_, 7>(simd, out, stride)),
-            8 => dispatch!(level, simd => self.rows::<_, 8>(simd, out, stride)),
-            9 => dispatch!(level, simd => self.rows::<_, 9>(simd, out, stride)),
-            10 => dispatch!(level, simd => self.rows::<_, 10>(simd, out, stride)),
-            11 => dispatch!(level, simd => self.rows::<_, 11>(simd, out, stride)),
-            _ => dispatch!(level, simd => self.rows::<_, 12>(simd, out, stride)),
+            1 => dispatch!(level, simd => self.compute_rows::<_, T, 1>(simd, block, panel, out, stride)),
+            2 => dispatch!(level, simd => self.compute_rows::<_, T, 2>(simd, block, panel, out, stride)),
+            3 => dispatch!(level, simd => self.compute_rows::<_, T, 3>(simd, block, panel, out, stride)),
+            4 => dispatch!(level, simd => self.compute_rows::<_, T, 4>(simd, block, panel, out, stride)),
+            5 => dispatch!(level, simd => self.compute_rows::<_, T, 5>(simd, block, panel, out, stride)),
+            6 => dispatch!(level, simd => self.compute_rows::<_, T, 6>(simd, block, panel, out, stride)),
+            7 => dispatch!(level, simd => self.compute_rows::<_, T, 7>(simd, block, panel, out, stride)),
+            8 => dispatch!(level, simd => self.compute_rows::<_, T, 8>(simd, block, panel, out, stride)),
+            9 => dispatch!(level, simd => self.compute_rows::<_, T, 9>(simd, block, panel, out, stride)),
+            10 => dispatch!(level, simd => self.compute_rows::<_, T, 10>(simd, block, panel, out, stride)),
+            11 => dispatch!(level, simd => self.compute_rows::<_, T, 11>(simd, block, panel, out, stride)),
+            _ => dispatch!(level, simd => self.compute_rows::<_, T, 12>(simd, block, panel, out, stride)),
         }
     }
 
     #[inline(always)]
-    fn rows<S: Simd, const HEIGHT: usize>(&self, simd: S, out: &mut [f32], stride: usize) {
+    fn compute_rows<S: Simd, T: Element, const HEIGHT: usize>(
+        &self,
+        simd: S,
+        block: &[f32],
+        panel: &[T],
+        out: &mut [f32],
+        stride: usize,
+    ) {
         // No block is higher; so nothing is compiled for it.
         if HEIGHT > Highest::<S>::ROWS {
             return;
         }
-        let (block, _) = self.block.as_chunks::<HEIGHT>();
-        let (panel, _) = self.panel.as_chunks::<WIDTH>();
+        let (block, _) = block.as_chunks::<HEIGHT>();
+        let (panel, _) = panel.as_chunks::<WIDTH>();
         let lanes = S::f32s::LEN;
         for pair in 0..WIDTH / (2 * lanes) {
             let column = pair * 2 * lanes;
