@@ -136,9 +136,12 @@ pub(crate) fn asks_about_now(text: &str) -> bool {
 
 fn has_time_word(sentence: &str) -> bool {
     let mut before = String::new();
+    let mut tells_of_oneself = false;
     for word in sentence.split(|letter: char| !letter.is_alphanumeric()).filter(|word| !word.is_empty()) {
         let word = word.to_lowercase();
-        if TIME_WORDS.contains(&word.as_str()) {
+        tells_of_oneself |= matches!(word.as_str(), "i" | "my" | "me");
+        // "I paid yesterday and it has not arrived": when it was is a circumstance.
+        if TIME_WORDS.contains(&word.as_str()) || word == "yesterday" && !tells_of_oneself {
             return true;
         }
         let with = |words: &[&str]| words.contains(&word.as_str());
@@ -160,7 +163,7 @@ fn has_time_word(sentence: &str) -> bool {
     false
 }
 
-const TIME_WORDS: &[&str] = &["today", "todays", "tonight", "tomorrow", "yesterday", "latest"];
+const TIME_WORDS: &[&str] = &["today", "todays", "tonight", "tomorrow", "latest"];
 
 #[cfg(test)]
 mod tests {
@@ -173,6 +176,7 @@ mod tests {
             "What happened today?",
             "What's the latest version of Rust?",
             "What time is it?",
+            "Who won yesterday?",
             "Which shops are open right now?",
             "What is the stock price of Acme?",
         ] {
@@ -185,6 +189,7 @@ mod tests {
             // The answer of yesterday still holds: what is kept is kept for a day.
             "who is the current president of France",
             "How do I live with a cat?",
+            "I bought it yesterday, can I still return it?",
         ] {
             assert!(!asks_about_now(does_not), "{does_not}");
         }

@@ -270,9 +270,6 @@ impl<'a> Comparison<'a> {
         if self.asked_differ() {
             doubts.add(Doubt::Asked);
         }
-        if self.is_exchange() {
-            doubts.add(Doubt::Exchanged);
-        }
         doubts
     }
 
@@ -284,15 +281,6 @@ impl<'a> Comparison<'a> {
         // "Where do I order it" and "how do I order it" want the same.
         let is_way = a & !WAY == 0 && b & !WAY == 0;
         a != 0 && b != 0 && a & b == 0 && (a | b) & VAGUE == 0 && !is_way
-    }
-
-    /// One word stands in the place of another, and all others are the same: `reset my password`, `reset my router`.
-    fn is_exchange(&self) -> bool {
-        let content = |mut only: Box<dyn Iterator<Item = &Word> + '_>| {
-            let first = only.by_ref().find(|word| word.is_content());
-            (first.is_some(), only.any(Word::is_content))
-        };
-        content(Box::new(self.only_a())) == (true, false) && content(Box::new(self.only_b())) == (true, false)
     }
 
     /// `Why` on one side and `how` on the other; not `how` and `what is the best way`.
@@ -329,26 +317,23 @@ pub(crate) enum Doubt {
     Moved,
     /// Another kind of answer is asked for.
     Asked,
-    /// One word stands in the place of another, and all others are the same.
-    Exchanged,
 }
 
 /// How often each of them was met.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Doubts(pub(crate) [u8; 9]);
+pub(crate) struct Doubts(pub(crate) [u8; 8]);
 
 /// How much nearer the questions must be for each. Found on labelled traffic: words that only one question has say little
 /// that the vectors do not say better.
-const WEIGHTS: [(Doubt, f32); 9] = [
+const WEIGHTS: [(Doubt, f32); 8] = [
     (Doubt::Word, 0.001),
-    (Doubt::Name, 0.02),
+    (Doubt::Name, 0.01),
     (Doubt::Number, 0.04),
     (Doubt::Ordinal, 0.04),
     (Doubt::Trouble, 0.04),
-    (Doubt::Denied, 0.005),
+    (Doubt::Denied, 0.0),
     (Doubt::Moved, 0.0),
     (Doubt::Asked, 0.003),
-    (Doubt::Exchanged, 0.01),
 ];
 
 impl Doubts {
@@ -370,7 +355,7 @@ impl Doubts {
 impl Doubt {
     fn difference(self) -> Difference {
         match self {
-            Self::Word | Self::Exchanged => Difference::Word,
+            Self::Word => Difference::Word,
             Self::Name => Difference::Name,
             Self::Number | Self::Ordinal => Difference::Number,
             Self::Trouble => Difference::Trouble,
