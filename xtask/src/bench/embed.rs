@@ -21,7 +21,7 @@ pub(super) fn run(sh: &Shell, metadata: &Metadata, quick: bool) -> Result<Vec<Fi
         our_turns.push(median_of(Command::new(&ours), &folder, &queries, rounds)?);
         their_turns.push(median_of(onnx.script("time_onnxruntime.py"), &folder, &queries, rounds)?);
     }
-    let (ours, theirs) = (median(&our_turns), median(&their_turns));
+    let (ours, theirs) = (quietest(&our_turns), quietest(&their_turns));
     Ok(vec![
         Figure {
             name: "embed/short query/mainstay".to_owned(),
@@ -49,7 +49,7 @@ pub(super) fn run(sh: &Shell, metadata: &Metadata, quick: bool) -> Result<Vec<Fi
 const ONNX_RUNTIME: &str = "onnxruntime (PyPI)";
 
 pub(super) fn table(figures: &[Figure]) -> String {
-    let mut table = String::from("time per short query on one core (median, ms)        all turns\n");
+    let mut table = String::from("time per short query on one core (median of the quietest turn, ms)   all turns\n");
     for figure in figures {
         let turns: Vec<String> = figure.rounds.iter().map(|turn| format!("{turn:.2}")).collect();
         table += &format!("{:40} {:>8.2}        {}\n", figure.name, figure.value, turns.join(" "));
@@ -84,6 +84,11 @@ fn on_one_core(program: Command) -> Command {
     }
     pinned.arg(program.get_program()).args(program.get_args());
     pinned
+}
+
+/// Others only ever add time; so the turn that they left alone is the figure.
+fn quietest(turns: &[f64]) -> f64 {
+    turns.iter().copied().fold(f64::INFINITY, f64::min)
 }
 
 fn median(values: &[f64]) -> f64 {
