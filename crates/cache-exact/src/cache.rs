@@ -232,7 +232,7 @@ impl ExactCache {
         kept.worth.count();
         let mut head = kept.recording.head();
         head.cache = status;
-        kept.recording.reply(head, as_stream, self.0.config.pace())
+        kept.recording.reply(head, as_stream, self.0.config.replay_pace())
     }
 
     fn as_last_resort(&self, kept: &Kept, call: &Call) -> Reply {

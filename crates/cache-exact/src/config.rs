@@ -86,7 +86,7 @@ impl ExactCacheConfig {
     }
 
     /// How fast a stream is replayed.
-    pub(crate) fn pace(&self) -> Pace {
+    pub(crate) fn replay_pace(&self) -> Pace {
         if self.pace.is_zero() { Pace::AtOnce } else { Pace::Every(self.pace) }
     }
 

@@ -268,11 +268,10 @@ impl fmt::Debug for RedisStore {
     }
 }
 
-/// The value of a key: what it is, whose key it is, its times, how it is packed, a checksum of these, and the answer, which has
-/// a checksum of its own.
+/// The value of a key: what it is, the checksum of the rest, whose key it is, its times, how it is packed, and the answer.
 const MAGIC: &[u8] = b"mainstay exact 1\n";
-const HEAD: usize = MAGIC.len() + 32 + 8 + 8 + 1;
 const CHECKSUM: usize = 4;
+const HEAD: usize = MAGIC.len() + CHECKSUM + 32 + 8 + 8 + 1;
 
 /// No answer that was kept is larger when it is unpacked: what says so is not one of ours.
 const MOST_UNPACKED: usize = 256 << 20;
@@ -281,28 +280,30 @@ fn write(entry: &Entry, key: &Digest, compress_over: usize) -> Vec<u8> {
     let answer = entry.recording.to_bytes();
     let packed = (answer.len() > compress_over).then(|| lz4_flex::compress_prepend_size(&answer));
     let body = packed.as_deref().unwrap_or(&answer);
-    let mut value = Vec::with_capacity(HEAD + CHECKSUM + body.len());
+    let mut value = Vec::with_capacity(HEAD + body.len());
     value.extend_from_slice(MAGIC);
+    value.extend_from_slice(&[0; CHECKSUM]);
     value.extend_from_slice(key.as_bytes());
     for time in [entry.ttl, entry.stale_for] {
         value.extend_from_slice(&u64::try_from(time.as_millis()).unwrap_or(u64::MAX).to_le_bytes());
     }
     value.push(u8::from(packed.is_some()));
-    let checksum = checksum(&value);
-    value.extend_from_slice(&checksum);
     value.extend_from_slice(body);
+    let (head, rest) = value.split_at_mut(MAGIC.len() + CHECKSUM);
+    head[MAGIC.len()..].copy_from_slice(&checksum(rest));
     value
 }
 
 fn read(mut value: Bytes, key: &Digest) -> Option<Entry> {
-    if value.len() < HEAD + CHECKSUM {
+    if value.len() < HEAD {
         return None;
     }
-    let mut head = value.split_to(HEAD);
-    if value.split_to(CHECKSUM) != checksum(&head)[..] || head.split_to(MAGIC.len()) != MAGIC {
-        return None;
-    }
-    if head.split_to(32) != key.as_bytes()[..] {
+    let is_sound = value.starts_with(MAGIC) && {
+        let (sum, rest) = value[MAGIC.len()..].split_at(CHECKSUM);
+        sum == checksum(rest)
+    };
+    let mut head = value.split_to(HEAD).split_off(MAGIC.len() + CHECKSUM);
+    if !is_sound || head.split_to(32) != key.as_bytes()[..] {
         return None;
     }
     let ttl = time(&head.split_to(8))?;
