@@ -49,7 +49,8 @@ pub(super) fn run(sh: &Shell, metadata: &Metadata, quick: bool) -> Result<Vec<Fi
 const ONNX_RUNTIME: &str = "onnxruntime (PyPI)";
 
 pub(super) fn table(figures: &[Figure]) -> String {
-    let mut table = String::from("time per short query on one core (median of the quietest turn, ms)   all turns\n");
+    let mut table =
+        String::from("time per short query on one core (median of the quietest turn, ms)   all turns\n");
     for figure in figures {
         let turns: Vec<String> = figure.rounds.iter().map(|turn| format!("{turn:.2}")).collect();
         table += &format!("{:40} {:>8.2}        {}\n", figure.name, figure.value, turns.join(" "));
