@@ -12,7 +12,7 @@ fn pair(number: usize, same: bool, score: f32) -> ScoredPair {
         a: format!("Where can I see thing{number}?"),
         b: format!("Where do I see thing{number}?"),
         same_intent: same,
-        source: Some(if number % 2 == 0 { "even:x" } else { "odd" }.into()),
+        source: Some(if number.is_multiple_of(2) { "even:x" } else { "odd" }.into()),
     };
     ScoredPair { pair, score }
 }
@@ -46,7 +46,7 @@ fn the_loosest_safe_threshold_is_recommended() {
 
 #[test]
 fn where_no_threshold_is_safe_it_refuses() {
-    let mixed: Vec<_> = (0..200).map(|number| pair(number, number % 2 == 0, 0.99)).collect();
+    let mixed: Vec<_> = (0..200).map(|number| pair(number, number.is_multiple_of(2), 0.99)).collect();
     let report = calibrate_scored(&mixed, CalibrateOptions::default()).unwrap();
     assert_eq!(report.recommended, Err(NoSafeThreshold));
     assert!(report.to_string().contains("no safe threshold: exact only"));

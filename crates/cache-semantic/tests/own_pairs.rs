@@ -3,7 +3,7 @@
 use mainstay_cache_semantic::{Asked, Guards, LabelledPair, normalise, read_pairs};
 
 fn pairs() -> Vec<LabelledPair> {
-    read_pairs(include_str!("../data/pairs.jsonl")).unwrap()
+    read_pairs(include_str!("../data/pairs.jsonl")).expect("every line is a pair")
 }
 
 fn is_vetoed(pair: &LabelledPair, guards: Guards) -> bool {
