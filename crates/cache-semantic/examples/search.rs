@@ -52,7 +52,8 @@ fn main() -> Result<()> {
     println!("ready");
     for turn in std::io::stdin().lock().lines() {
         turn?;
-        let measured = sets.iter().flat_map(|(set, filled)| filled.iter().map(|filled| measure(set, filled, &here)));
+        let measured =
+            sets.iter().flat_map(|(set, filled)| filled.iter().map(|filled| measure(set, filled, &here)));
         println!("{}", serde_json::Value::from(measured.collect::<Result<Vec<_>>>()?));
         std::io::stdout().flush()?;
     }

@@ -1,5 +1,6 @@
 //! One contract, every store, on the real thing.
 #![cfg(feature = "test-kit")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a helper of tests is a test")]
 
 #[cfg(all(feature = "postgres", feature = "redis"))]
 mod store_servers;

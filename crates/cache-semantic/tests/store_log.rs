@@ -1,5 +1,6 @@
 //! The log on disk: what is there after a restart, and after an accident.
 #![cfg(all(feature = "log", feature = "test-kit"))]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a helper of tests is a test")]
 
 use std::fs::{self, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
@@ -146,7 +147,8 @@ async fn rubbish_between_two_records_costs_neither() {
     let whole = fs::read(&path).unwrap();
     let middle = fs_header() + (whole.len() - fs_header()) / 2;
     // With the beginnings of records in it.
-    let rubbish = [b"\xb5rec\xff\xff\xff\x7f".as_slice(), b"\xb5re\xb5rec\x04\0\0\0abcd", &[0; 5000]].concat();
+    let rubbish =
+        [b"\xb5rec\xff\xff\xff\x7f".as_slice(), b"\xb5re\xb5rec\x04\0\0\0abcd", &[0; 5000]].concat();
     fs::write(&path, [&whole[..middle], &rubbish, &whole[middle..]].concat()).unwrap();
     let store = open(&path);
     assert_eq!(known(&store, 2).await, [0, 1]);

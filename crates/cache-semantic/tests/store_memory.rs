@@ -1,5 +1,6 @@
 //! The store in this process: what it keeps when it is full, and what it does when many come at once.
 #![cfg(feature = "test-kit")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a helper of tests is a test")]
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -224,7 +225,10 @@ fn many_at_once_keep_every_promise_of_the_bound() {
                                 if let Some(answer) = store.fetch_now(&here, near.id) {
                                     let told = answer.whole().text().into_owned();
                                     // Never the answer to something else, and never another namespace's.
-                                    assert!(told.ends_with(&format!("{} {}", near.text, here.namespace.as_str())), "{told}");
+                                    assert!(
+                                        told.ends_with(&format!("{} {}", near.text, here.namespace.as_str())),
+                                        "{told}"
+                                    );
                                 }
                             }
                         }

@@ -1,9 +1,10 @@
 //! A real PostgreSQL with pgvector, and what happens when it is frozen, gone, slow or wrong.
 #![cfg(all(feature = "postgres", feature = "redis", feature = "test-kit"))]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a helper of tests is a test")]
 
 mod store_servers;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mainstay_cache_semantic::SemanticStore;
 use mainstay_cache_semantic::store::contract::{entry, partition, vector};
@@ -11,6 +12,7 @@ use mainstay_cache_semantic::store::{
     EntryId, InvalidPostgres, PgIndex, PostgresConfig, PostgresStore, StoreError,
 };
 use store_servers::Slow;
+use tokio::time::Instant;
 
 /// As the default says, and what a busy machine adds to it.
 const IN_TIME: Duration = Duration::from_millis(50 + 60);

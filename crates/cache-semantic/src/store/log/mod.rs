@@ -16,9 +16,7 @@ use self::writer::Writer;
 use super::clock::Clock;
 use super::memory::MemoryStore;
 use super::record::{Kept, Record};
-use super::{
-    EntryId, Neighbour, NewEntry, SemanticStore, StoreError, StoreFuture, StoreStats, at_once,
-};
+use super::{EntryId, Neighbour, NewEntry, SemanticStore, StoreError, StoreFuture, StoreStats, at_once};
 use crate::partition::Partition;
 
 /// A [`MemoryStore`] whose entries are there again after a restart.

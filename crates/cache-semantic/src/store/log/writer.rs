@@ -204,10 +204,11 @@ impl Thread {
     }
 
     fn sync(&mut self) {
-        if self.unsynced.take().is_some() {
-            if let Err(error) = self.file.sync() {
-                self.failed = Some(error);
-            }
+        if self.unsynced.take().is_none() {
+            return;
+        }
+        if let Err(error) = self.file.sync() {
+            self.failed = Some(error);
         }
     }
 

@@ -30,9 +30,7 @@ use self::pool::Pool;
 use self::rows::Rows;
 use self::shelf::{Content, Shelf, neighbour};
 use self::sketch::Sketch;
-use super::{
-    EntryId, Neighbour, NewEntry, SemanticStore, StoreError, StoreFuture, StoreStats, at_once,
-};
+use super::{EntryId, Neighbour, NewEntry, SemanticStore, StoreError, StoreFuture, StoreStats, at_once};
 use crate::partition::Partition;
 
 /// Entries in this process: bounded in bytes, searched in well under a millisecond. Clones share them.

@@ -46,7 +46,8 @@ impl Rows {
 
     /// The bytes of all blocks.
     pub(super) fn bytes(&self) -> usize {
-        let of = |block: &Block| block.vectors.len() * size_of::<f32>() + block.codes.len() * size_of::<u64>();
+        let of =
+            |block: &Block| block.vectors.len() * size_of::<f32>() + block.codes.len() * size_of::<u64>();
         match self.blocks.as_slice() {
             [] => 0,
             // All but the first are full.

@@ -217,7 +217,9 @@ impl Content {
     /// Whether there is a graph, and it could say something.
     fn through_graph(&self, vector: &[f32], k: usize, best: &mut Best<'_>) -> bool {
         let graph = self.graph.as_ref().map(|grown| &grown.graph);
-        let Some(near) = graph.and_then(|graph| graph.near(&self.rows.code_for(vector), k)) else { return false };
+        let Some(near) = graph.and_then(|graph| graph.near(&self.rows.code_for(vector), k)) else {
+            return false;
+        };
         let there = near.iter().filter(|item| self.vector_of(item).is_some());
         let mut rows: Vec<usize> = there.map(|item| item.row()).collect();
         rows.sort_unstable();
@@ -230,11 +232,5 @@ impl Content {
 }
 
 pub(super) fn neighbour(item: &Item, score: f32, now: Instant) -> Neighbour {
-    Neighbour {
-        id: item.id,
-        score,
-        text: item.text.clone(),
-        age: item.age(now),
-        tightened: item.tightened(),
-    }
+    Neighbour { id: item.id, score, text: item.text.clone(), age: item.age(now), tightened: item.tightened() }
 }

@@ -27,8 +27,7 @@ impl Sketch {
     pub(super) fn new(kernel: Kernel, dims: usize) -> Self {
         let mut rng = fastrand::Rng::with_seed(SEED);
         let bits = dims.next_power_of_two().max(64);
-        let signs =
-            std::array::from_fn(|_| (0..bits).map(|_| if rng.bool() { 1.0 } else { -1.0 }).collect());
+        let signs = std::array::from_fn(|_| (0..bits).map(|_| if rng.bool() { 1.0 } else { -1.0 }).collect());
         Self { kernel, dims, signs }
     }
 

@@ -74,7 +74,9 @@ impl PostgresStore {
         let mut pool = Pool::builder(Manager::new(parsed, NoTls)).max_size(config.connections);
         if config.index == PgIndex::Hnsw {
             pool = pool.post_create(Hook::async_fn(|client, _| {
-                Box::pin(async move { client.batch_execute(FILTERED_GRAPH).await.map_err(HookError::Backend) })
+                Box::pin(
+                    async move { client.batch_execute(FILTERED_GRAPH).await.map_err(HookError::Backend) },
+                )
             }));
         }
         let pool = pool.build().map_err(|error| InvalidPostgres::Url(Box::new(error)))?;
@@ -358,7 +360,8 @@ impl SemanticStore for PostgresStore {
                     client.execute(&self.0.statements.purge, &[&namespace.as_str().as_bytes()]).await?,
                 )
             };
-            let purged = tokio::time::timeout(BACKGROUND, purged).await.map_err(|late| Box::new(late) as BoxError);
+            let purged =
+                tokio::time::timeout(BACKGROUND, purged).await.map_err(|late| Box::new(late) as BoxError);
             let gone = purged.flatten().map_err(StoreError::Unreachable)?;
             self.count_down(gone);
             Ok(gone)

@@ -72,7 +72,7 @@ impl Follower {
                 self.apply(record, now);
             }
             if count < BATCH {
-                self.behind.send_if_modified(|behind| std::mem::take(behind));
+                self.behind.send_if_modified(std::mem::take);
             } else {
                 // So much at once: perhaps more than the stream holds.
                 self.look_for_gaps(&mut connection).await?;
@@ -103,17 +103,32 @@ impl Follower {
         let first = entries(&in_time(first.query_async::<Value>(connection)).await?);
         match first.first() {
             Some((first, _)) if *first <= self.last => return Ok(()),
-            Some(_) => {
+            Some(_) if !self.is_whole(connection).await? => {
                 let mut books = books(&self.books);
                 self.memory.clear();
                 books.begin_anew();
                 self.state.resets.fetch_add(1, Ordering::Relaxed);
             }
-            // Another Redis, or one that was emptied: nothing in it says that anything is to be forgotten.
-            None => {}
+            // Another Redis, or one that was emptied: nothing that it lost says that anything is to be forgotten.
+            _ => {}
         }
         self.last = Id::default();
         Ok(())
+    }
+
+    /// Whether the stream still has all that was ever in it. A Redis before 7 does not know.
+    async fn is_whole(&self, connection: &mut MultiplexedConnection) -> RedisResult<bool> {
+        let mut info = redis::cmd("XINFO");
+        let info = in_time(info.arg("STREAM").arg(&self.stream).query_async::<Value>(connection)).await?;
+        let Value::Array(members) = info else { return Ok(false) };
+        let member = |name: &str| {
+            let mut pairs = members.chunks_exact(2);
+            pairs.find(|pair| text(&pair[0]) == Some(name)).and_then(|pair| match pair[1] {
+                Value::Int(number) => Some(number),
+                _ => None,
+            })
+        };
+        Ok(member("length").is_some() && member("length") == member("entries-added"))
     }
 
     async fn read(

@@ -6,24 +6,22 @@ mod follow;
 mod outbox;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use mainstay_provider_core::{Namespace, Recording};
 use tokio::sync::{oneshot, watch};
 use tokio::task::AbortHandle;
 
-pub use self::config::{InvalidRedis, RedisConfig};
 use self::books::Books;
+pub use self::config::{InvalidRedis, RedisConfig};
 use self::follow::{Follower, Id};
 use self::outbox::Outbox;
 use super::clock::Clock;
 use super::memory::MemoryStore;
 use super::record::{Kept, Record};
-use super::{
-    EntryId, Neighbour, NewEntry, SemanticStore, StoreError, StoreFuture, StoreStats, at_once,
-};
+use super::{EntryId, Neighbour, NewEntry, SemanticStore, StoreError, StoreFuture, StoreStats, at_once};
 use crate::partition::Partition;
 
 /// A [`MemoryStore`] that learns what the others learn: every change goes into one stream in Redis, and every gateway
@@ -88,13 +86,14 @@ impl RedisStore {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn start(config: RedisConfig, memory: MemoryStore) -> Result<Self, InvalidRedis> {
-        let client = redis::Client::open(config.url.as_str())
-            .map_err(|error| InvalidRedis::Url(Box::new(error)))?;
+        let client =
+            redis::Client::open(config.url.as_str()).map_err(|error| InvalidRedis::Url(Box::new(error)))?;
         let stream = config.stream();
         let state = Arc::new(State::default());
         let (behind, is_behind) = watch::channel(true);
         let books = Arc::new(Mutex::new(Books::new()));
-        let (outbox, sending) = outbox::new(client.clone(), stream.clone(), &config, state.clone(), books.clone());
+        let (outbox, sending) =
+            outbox::new(client.clone(), stream.clone(), &config, state.clone(), books.clone());
         let follower = Follower {
             client,
             stream,
@@ -132,7 +131,6 @@ impl RedisStore {
         // An error: nobody follows any more, and there is nothing to wait for.
         let _ = self.0.is_behind.clone().wait_for(|behind| !behind).await;
     }
-
 }
 
 impl Inner {

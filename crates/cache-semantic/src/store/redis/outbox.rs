@@ -41,7 +41,8 @@ pub(super) fn new(
 ) -> (Outbox, impl Future<Output = ()> + use<>) {
     let (letters, received) = mpsc::unbounded_channel();
     let waiting = Arc::new(AtomicUsize::new(0));
-    let carrier = Carrier { client, stream, max_entries: config.max_entries, waiting: waiting.clone(), books };
+    let carrier =
+        Carrier { client, stream, max_entries: config.max_entries, waiting: waiting.clone(), books };
     (Outbox { letters, waiting, max_waiting: config.max_waiting, state }, carrier.run(received))
 }
 
