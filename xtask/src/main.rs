@@ -29,7 +29,8 @@ mod prices;
     feature = "faults",
     feature = "lab",
     feature = "prices",
-    feature = "sim"
+    feature = "sim",
+    feature = "workload"
 )))]
 mod relaunch;
 mod release_check;
@@ -39,6 +40,8 @@ mod sim;
 mod steps;
 mod test;
 mod tools;
+#[cfg(feature = "workload")]
+mod workload;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -88,6 +91,15 @@ mod sim {
     }
 }
 
+#[cfg(not(feature = "workload"))]
+mod workload {
+    pub(crate) use crate::relaunch::Options;
+
+    pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+        crate::relaunch::run("workload", options)
+    }
+}
+
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "The chores of the workspace.")]
 struct Cli {
@@ -121,6 +133,8 @@ enum Command {
     Pgserver(pgserver::Options),
     /// The whole failure path in simulated worlds, thousands of them, and what must hold in each.
     Sim(sim::Options),
+    /// What the caches do for a support desk, and how often they are wrong on labelled streams.
+    Workload(workload::Options),
 }
 
 fn main() -> ExitCode {
@@ -137,6 +151,7 @@ fn main() -> ExitCode {
         Command::Prices(options) => prices::run(&options),
         Command::Pgserver(options) => pgserver::run(&options),
         Command::Sim(options) => sim::run(&options),
+        Command::Workload(options) => workload::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

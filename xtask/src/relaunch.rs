@@ -28,5 +28,5 @@ pub(crate) fn run(command: &str, options: &Options) -> Result<()> {
 }
 
 fn profile(command: &str) -> &'static [&'static str] {
-    if command == "sim" { &OPTIMISED } else { &[] }
+    if matches!(command, "sim" | "workload") { &OPTIMISED } else { &[] }
 }

@@ -87,7 +87,8 @@ impl Gateway {
 
     /// Sends the neutral request to the target's provider.
     pub(crate) async fn ask(&self, target: &Target, ask: &Ask) -> Result<Answer> {
-        let name = self.names.get(&target.exchange).context("no provider was configured for this exchange")?;
+        let name =
+            self.names.get(&target.exchange).context("no provider was configured for this exchange")?;
         let (path, mut body) = match ask {
             Ask::Chat(chat) => ("/v1/chat/completions", chat.clone()),
             Ask::Embed(embed) => ("/v1/embeddings", embed.clone()),

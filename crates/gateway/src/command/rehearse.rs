@@ -142,8 +142,8 @@ impl Questions {
 
 fn local(folder: &Path) -> Result<Embedding, Failure> {
     let local = LocalEmbedder::open(folder).map_err(|why| whole(&why))?;
-    let identity = local.identity().as_str().to_owned();
-    Ok(Embedding::new(local, identity))
+    let (identity, name) = (local.identity().as_str().to_owned(), local.name().to_owned());
+    Ok(Embedding::new(local, identity).model(name))
 }
 
 impl Output {

@@ -107,7 +107,8 @@ mod semantic {
                 let folder = folder.resolve("semantic_cache.model", env)?;
                 let local = LocalEmbedder::open(Path::new(&folder))
                     .map_err(|why| configuration(format!("semantic_cache.model: {why}")).with_source(why))?;
-                cached(local)
+                let name = local.name().to_owned();
+                Ok(cached(local)?.model(name))
             }
             (None, Some(model)) => cached(remote(model, settings.dimensions, deployments)?),
             _ => Err(configuration(
