@@ -161,6 +161,10 @@ fn is_primary(head: &ReplyHead) -> bool {
 }
 
 fn not_cached(call: &Call) -> Error {
-    Error::new(ErrorKind::Unavailable, "no cached answer, and the caller wants no other")
+    let message = "the cache has no answer for this call, and it asked for a cached one only";
+    Error::new(ErrorKind::Unavailable, message)
+        .with_status(504)
+        .with_code("not_in_cache")
+        .with_retryable(false)
         .at("cache", call.model().to_owned())
 }
