@@ -2,7 +2,7 @@
 
 use crate::metadata::Metadata;
 use crate::steps::Steps;
-use crate::{model, sdk, tools};
+use crate::{model, pgserver, sdk, tools};
 use anyhow::Result;
 use xshell::{Shell, cmd};
 
@@ -30,6 +30,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if !options.sdk {
         if let Err(error) = model::fetch(&sh, &metadata) {
             eprintln!("note: no embedding model ({error:#}); the tests that need the real one are skipped");
+        }
+        if let Err(error) = pgserver::fetch(&sh, &metadata) {
+            eprintln!("note: no PostgreSQL ({error:#}); the tests that need one are skipped");
         }
         steps.run("tests", || workspace_tests(&sh));
         steps.run("doc tests", || Ok(cmd!(sh, "cargo test --quiet --doc --workspace --all-features").run()?));
