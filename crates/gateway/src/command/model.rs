@@ -1,5 +1,6 @@
 //! Local models: `model fetch` and `model list`.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::Subcommand;
@@ -50,7 +51,8 @@ fn fetch_command(name: &str, to: Option<PathBuf>, from: Option<&str>) -> Result<
     let folder = runtime()?.block_on(manifest.fetch(&models, |progress| {
         if progress.done >= progress.bytes && told != progress.path {
             progress.path.clone_into(&mut told);
-            eprintln!("{} ({} bytes)", progress.path, progress.bytes);
+            // Standard error may be closed; the file is there all the same.
+            let _ = writeln!(std::io::stderr(), "{} ({} bytes)", progress.path, progress.bytes);
         }
     }));
     let folder = folder.map_err(|why| whole(&why))?;
