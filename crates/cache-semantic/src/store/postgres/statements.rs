@@ -72,12 +72,11 @@ impl Statements {
                  {graph}
                  COMMIT;"
             ),
+            // The row that is there is given back as it is. `DO NOTHING` would give none where another process has put it
+            // there meanwhile: a statement does not see what was committed after it began.
             embedder: format!(
-                "WITH ours AS (
-                     INSERT INTO {table}_embedder (name, dims) VALUES ($1, $2) ON CONFLICT DO NOTHING
-                     RETURNING name, dims
-                 )
-                 SELECT name, dims FROM ours UNION ALL SELECT name, dims FROM {table}_embedder LIMIT 1"
+                "INSERT INTO {table}_embedder AS there (name, dims) VALUES ($1, $2)
+                 ON CONFLICT (only_one) DO UPDATE SET only_one = true RETURNING there.name, there.dims"
             ),
             nearest: format!(
                 "SELECT id, question, -(embedding <#> $3), {age}, tightened FROM {table}
