@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -36,6 +36,8 @@ pub(crate) struct Shared {
     pub(crate) pace: Pace,
     pub(crate) chance: Mutex<fastrand::Rng>,
     pub(crate) counters: Counters,
+    /// Whether the last question that was to be embedded was not.
+    pub(crate) embedder_is_down: AtomicBool,
 }
 
 impl fmt::Debug for Shared {
@@ -66,6 +68,25 @@ impl Shared {
 
     pub(crate) fn partition(&self, call: &Call) -> Partition {
         Partition::of(call, self.embedding.identity())
+    }
+
+    /// A miss; told once for all questions until one is embedded again. A wrong key or length would show nowhere else.
+    fn not_embedded(&self, reason: &str) -> (Decision, Option<Recording>) {
+        self.counters.embedder_failed.fetch_add(1, Ordering::Relaxed);
+        if !self.embedder_is_down.swap(true, Ordering::Relaxed) {
+            self.events.send(|| {
+                Event::new("semantic.embedder_down", Severity::Warning).with("reason", reason.to_owned())
+            });
+        }
+        (Decision::miss(By::Embedder), None)
+    }
+
+    fn embedder_is_back(&self) {
+        if self.embedder_is_down.load(Ordering::Relaxed)
+            && self.embedder_is_down.swap(false, Ordering::Relaxed)
+        {
+            self.events.send(|| Event::new("semantic.embedder_back", Severity::Info));
+        }
     }
 
     /// The threshold for a call: a caller may only raise it.
@@ -106,10 +127,12 @@ impl Shared {
             return (Decision::miss(By::ExactOnly), None);
         }
         let embedded = tokio::time::timeout(self.config.embed_timeout, self.embedding.embed(text)).await;
-        let Ok(Ok(vector)) = embedded else {
-            self.counters.embedder_failed.fetch_add(1, Ordering::Relaxed);
-            return (Decision::miss(By::Embedder), None);
+        let vector = match embedded {
+            Ok(Ok(vector)) => vector,
+            Ok(Err(error)) => return self.not_embedded(&error.to_string()),
+            Err(_) => return self.not_embedded("no vector in time"),
         };
+        self.embedder_is_back();
         let vector = looked.vector.insert(vector).clone();
         let found = self.store.ask(|store| store.nearest(partition, &vector, self.config.neighbours)).await;
         let Some(mut found) = found else { return (Decision::miss(By::Store), None) };

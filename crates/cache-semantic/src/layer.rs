@@ -198,6 +198,7 @@ impl SemanticBuilder {
                 self.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed),
             ),
             counters: crate::cache::Counters::default(),
+            embedder_is_down: false.into(),
         })))
     }
 }

@@ -206,3 +206,30 @@ async fn writing_never_delays_the_answer() {
     provider.ask(ask("Hello there")).await.unwrap();
     assert!(begun.elapsed() <= Duration::from_millis(51));
 }
+
+// S3: a wrong key or length of vectors would show nowhere else.
+#[tokio::test(start_paused = true)]
+async fn an_embedder_that_fails_is_told_once_and_so_is_its_return() {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let sink = told.clone();
+    let embedder: ScriptedEmbedder = common::embedder();
+    let layer = SemanticLayer::builder(Embedding::new(embedder.clone(), "words"))
+        .events(Events::to(move |event| sink.lock().unwrap().push(event.name)))
+        .build()
+        .unwrap();
+    let provider = layer.layer(echo());
+    for _ in 0..6 {
+        embedder.push(EmbedStep::fail_with(ErrorKind::Authentication));
+    }
+    provider.ask(ask("How do I reset my password?")).await.unwrap();
+    settle().await;
+    provider.ask(ask("Where do I find my invoice?")).await.unwrap();
+    settle().await;
+    assert_eq!(*told.lock().unwrap(), ["semantic.embedder_down"]);
+    for question in ["How do I book a table?", "How do I cancel my order?", "How do I pay by card?"] {
+        provider.ask(ask(question)).await.unwrap();
+        settle().await;
+    }
+    provider.ask(ask("Which shops are near the station?")).await.unwrap();
+    assert_eq!(*told.lock().unwrap(), ["semantic.embedder_down", "semantic.embedder_back"]);
+}
