@@ -98,7 +98,12 @@ impl<'a> Told<'a> {
             })?;
             data.deadline = Instant::now().checked_add(Duration::from_millis(milliseconds));
         }
-        if let Some(namespace) = self.namespace.filter(|namespace| !namespace.is_empty()) {
+        if let Some(namespace) = self.namespace {
+            // Taken for no namespace, it would share what the calls without one have.
+            if namespace.is_empty() {
+                let message = format!("the header {NAMESPACE} must be a name in plain ASCII, or left out");
+                return Err(ApiError::bad_request(message).param(NAMESPACE));
+            }
             data.namespace = Namespace::new(namespace);
         }
         if let Some(words) = self.cache_control {
@@ -213,5 +218,41 @@ fn milliseconds(span: Duration) -> String {
 fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn context(headers: &[(&'static str, &[u8])]) -> Result<Context, ApiError> {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.insert(*name, HeaderValue::from_bytes(value).unwrap());
+        }
+        let told = Told::by(&map);
+        told.context(told.id())
+    }
+
+    // I3, test 14: a tenant whose name cannot be read must not land among those without one.
+    #[test]
+    fn a_namespace_that_cannot_be_read_is_refused() {
+        assert_eq!(context(&[(NAMESPACE, b"acme")]).unwrap().namespace, Namespace::new("acme"));
+        assert_eq!(context(&[]).unwrap().namespace, Namespace::default());
+        for name in [&b""[..], "caf\u{e9}".as_bytes(), b"\xff"] {
+            assert!(context(&[(NAMESPACE, name)]).is_err(), "{name:?}");
+        }
+    }
+
+    // S4.3: overridable per call.
+    #[test]
+    fn cache_words_are_read_in_both_headers_and_ours_must_be_understood() {
+        let told = context(&[("cache-control", b"no-transform, max-age=60, no-store")]).unwrap();
+        assert!(told.cache.no_store && told.cache.max_age == Some(Duration::from_secs(60)));
+        let told = context(&[("cache-control", b"no-cache"), (CACHE_WORDS, b"force, max-stale")]).unwrap();
+        assert!(told.cache.force && !told.cache.no_cache && told.cache.max_stale.is_some());
+        assert!(context(&[(CACHE_WORDS, b"only-if-cached")]).unwrap().cache.only_if_cached);
+        assert!(context(&[(CACHE_WORDS, b"no-transform")]).is_err());
+        assert!(context(&[(CACHE_WORDS, b"max-age=soon")]).is_err());
     }
 }
