@@ -27,7 +27,7 @@ const METERING: &str = "mainstay-metering";
 const FACADE: &str = "mainstay";
 const GATEWAY: &str = "mainstay-gateway";
 /// Floor 1, one crate per layer. A new crate gets its line here and in `docs/architecture.md`.
-const LAYERS: [&str; 16] = [
+const LAYERS: [&str; 17] = [
     "mainstay-adapters",
     "mainstay-breaker",
     "mainstay-budget",
@@ -44,6 +44,7 @@ const LAYERS: [&str; 16] = [
     "mainstay-structured",
     "mainstay-telemetry",
     "mainstay-timeout",
+    "mainstay-virtual-keys",
 ];
 
 /// Whether `upper` may be built on `lower`. `None`: a name without a floor.

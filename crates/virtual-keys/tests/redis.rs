@@ -1,0 +1,169 @@
+//! Keys in a real Redis. Without `redis-server` on this machine these tests say so and pass.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+#![cfg(feature = "redis")]
+
+mod common;
+
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use common::{Lab, settings};
+use mainstay_virtual_keys::{
+    Actor, KeySecret, KeyStore as _, RedisConfig, RedisStore, Refusal, StoreError, contract,
+};
+use tokio::time::Instant;
+
+/// A server of its own, gone with this.
+struct Server {
+    child: Child,
+    port: u16,
+    folder: tempfile::TempDir,
+}
+
+impl Server {
+    fn start() -> Option<Self> {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        Self::start_at(port)
+    }
+
+    fn start_at(port: u16) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let child = Command::new("redis-server")
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+            .arg("--dir")
+            .arg(folder.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        let Ok(child) = child else {
+            println!("skipped: there is no redis-server here; apt-get install -y redis-server");
+            return None;
+        };
+        let server = Self { child, port, folder };
+        let begun = Instant::now();
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(begun.elapsed() < Duration::from_secs(10), "the server does not come up");
+            std::thread::yield_now();
+        }
+        Some(server)
+    }
+
+    fn config(&self) -> RedisConfig {
+        RedisConfig::new(format!("redis://127.0.0.1:{}/0", self.port))
+    }
+
+    fn store(&self) -> RedisStore {
+        RedisStore::new(self.config()).unwrap()
+    }
+
+    fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// What `redis-cli` says.
+    fn cli(&self, arguments: &[&str]) -> String {
+        let said =
+            Command::new("redis-cli").args(["-p", &self.port.to_string()]).args(arguments).output().unwrap();
+        String::from_utf8_lossy(&said.stdout).trim().to_owned()
+    }
+
+    async fn lab(&self) -> Lab {
+        Lab::over(Arc::new(self.store())).await
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _killed = self.child.kill();
+        let _gone = self.child.wait();
+        assert!(self.folder.path().exists());
+    }
+}
+
+/// How long it takes until that is so.
+async fn until(is_so: impl Fn() -> bool) -> Duration {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "it does not come to be");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    begun.elapsed()
+}
+
+#[tokio::test]
+async fn it_is_a_store_like_the_memory() {
+    let Some(server) = Server::start() else { return };
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let make = async || {
+        let prefix = format!("test{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        RedisStore::new(server.config().prefix(prefix)).unwrap()
+    };
+    contract::store().run(make).await.assert_kept();
+}
+
+#[tokio::test]
+async fn a_key_that_one_process_disables_stops_in_the_others_within_a_second() {
+    let Some(server) = Server::start() else { return };
+    let (one, other) = (server.lab().await, server.lab().await);
+    let (key, secret) = one.key(settings("a")).await;
+    until(|| other.check(&secret).is_ok()).await;
+    one.manager.disable(&Actor::Operator, &key.id).await.unwrap();
+    let took = until(|| matches!(other.check(&secret), Err(Refusal::Disabled))).await;
+    assert!(took < Duration::from_secs(1), "{took:?}");
+}
+
+// Security test 1
+#[tokio::test]
+async fn a_dump_of_the_server_holds_no_key() {
+    let Some(server) = Server::start() else { return };
+    let lab = server.lab().await;
+    let (key, secret) = lab.key(settings("a")).await;
+    let dump = server.cli(&["HGETALL", "{mainstay:keys}:records"]);
+    assert!(dump.contains(key.id.as_str()) && !dump.contains(&secret.expose()[6..16]), "{dump}");
+    assert_eq!(server.cli(&["DBSIZE"]), "2");
+}
+
+// S2, S3: nobody who shows a key waits for the server.
+#[tokio::test]
+async fn a_server_that_is_frozen_or_gone_costs_no_call_anything() {
+    let Some(server) = Server::start() else { return };
+    let lab = server.lab().await;
+    let (key, secret) = lab.key(settings("a")).await;
+    server.signal("-STOP");
+    until(|| lab.ring.is_stale()).await;
+    let begun = Instant::now();
+    for _ in 0..1000 {
+        assert!(lab.check(&secret).is_ok());
+        assert_eq!(lab.check(&KeySecret::generate().unwrap()).unwrap_err(), Refusal::Unknown);
+    }
+    assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
+    server.signal("-CONT");
+    until(|| !lab.ring.is_stale()).await;
+    let port = server.port;
+    drop(server);
+    until(|| lab.ring.is_stale()).await;
+    // Started anew it is empty; nobody is locked out by that, and it is not taken for well.
+    let Some(server) = Server::start_at(port) else { return };
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert!(lab.check(&secret).is_ok() && lab.ring.is_stale());
+    // What is done to it after that is.
+    server.store().write(contract::key("b")).await.unwrap();
+    until(|| !lab.ring.is_stale()).await;
+    assert_eq!(lab.check(&secret).unwrap_err(), Refusal::Unknown);
+    let disabled = lab.manager.disable(&Actor::Operator, &key.id).await;
+    assert!(disabled.is_err());
+}
+
+#[tokio::test]
+async fn a_server_that_was_never_there_is_an_error_and_no_address_is_shown() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let config = RedisConfig::new(format!("redis://:hunter2@127.0.0.1:{port}"));
+    let store = RedisStore::new(config.clone()).unwrap();
+    let error = store.read(None).await.unwrap_err();
+    assert!(matches!(error, StoreError::Failed(_)));
+    assert!(!format!("{config:?} {store:?} {error}").contains("hunter2"));
+}
