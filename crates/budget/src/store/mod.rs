@@ -12,6 +12,7 @@ use mainstay_provider_core::BoxError;
 use crate::row::UsageRow;
 use crate::usage::{RowsPage, RowsQuery, UsageQuery, UsageTotal};
 
+pub(crate) mod memory;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "redis")]
@@ -49,8 +50,8 @@ pub trait BudgetStore: Send + Sync + 'static {
     ///   place: [`Settled::Late`].
     /// - One that was settled before: nothing happens: [`Settled::Again`].
     /// - One that the store has never seen (its reservation was lost on the way, or was made without the store): it is
-    ///   booked to the accounts in the settlement, whatever their limits: [`Settled::Now`]. A reservation of this hold
-    ///   that arrives after that takes nothing ([`Reserved::Ended`]).
+    ///   booked to the accounts in the settlement, whatever their limits, in their slices at [`HoldId::made_ms`]:
+    ///   [`Settled::Now`]. A reservation of this hold that arrives after that takes nothing ([`Reserved::Ended`]).
     ///
     /// A charge with [`from`](Charge::from) lowers another hold in the same step, see [`Draw`].
     fn settle<'a>(&'a self, settlement: Settlement<'a>) -> Answer<'a, Result<Settled, StoreError>>;
@@ -116,7 +117,8 @@ pub struct Reservation<'a> {
     pub charges: &'a [Charge],
     /// The row that is written if the hold is lost: with what [`Charge::if_lost`] books.
     pub if_lost: &'a Arc<UsageRow>,
-    /// Now, in milliseconds since 1970, on the caller's clock.
+    /// Now, in milliseconds since 1970, on the caller's clock: also when the hold was made ([`HoldId::made_ms`]), and so the
+    /// slice that it is counted in.
     pub now_ms: u64,
 }
 
@@ -369,6 +371,14 @@ impl<'a, T> Answer<'a, T> {
     /// It will be.
     pub fn later(future: impl Future<Output = T> + Send + 'a) -> Self {
         Self::Later(Box::pin(future))
+    }
+
+    /// What is there already. If it has to be waited for it is dropped: ask again, and wait.
+    pub fn now(self) -> Option<T> {
+        match self {
+            Self::Ready(ready) => Some(ready.into_inner()),
+            Self::Later(_) => None,
+        }
     }
 }
 

@@ -1,0 +1,253 @@
+//! What this process keeps reserved for itself of some limits, so that it can go on for a while when the store is away.
+//!
+//! A lease is a hold of its own in the store. What is spent from it while the store is away is booked when the store is back,
+//! each call together with the lowering of the lease, so that nothing counts twice and nothing passes the limit.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use mainstay_metering::NanoUsd;
+use mainstay_provider_core::Usage;
+use tokio::time::Instant;
+
+use crate::book::Account;
+use crate::limit::{Unit, WhenStoreFails};
+use crate::outbox::Owed;
+use crate::period::Period;
+use crate::plan::Plan;
+use crate::row::{RowStatus, UsageRow};
+use crate::store::{AccountKey, Balance, Charge, Draw, HoldId, Reservation, Window};
+
+/// Of so many accounts a lease is kept.
+const MOST: usize = 1_024;
+/// An account that nobody asked for during this time has none any more.
+const UNUSED: Duration = Duration::from_secs(600);
+
+/// The leases of this process.
+#[derive(Debug, Default)]
+pub(crate) struct Leases(Mutex<HashMap<AccountKey, Entry>>);
+
+#[derive(Debug)]
+struct Entry {
+    account: Arc<Account>,
+    used_at: Instant,
+    lease: Option<Lease>,
+    /// Leases in whose place another was taken, from which calls still spend.
+    old: Vec<Lease>,
+}
+
+/// A hold that this process keeps for itself.
+#[derive(Debug, Clone)]
+pub(crate) struct Lease {
+    pub(crate) hold: HoldId,
+    pub(crate) account: Arc<Account>,
+    pub(crate) charge: Charge,
+    row: Arc<UsageRow>,
+    /// What was spent of it.
+    used: u64,
+    /// What calls under way have taken of it.
+    pending: u64,
+}
+
+impl Lease {
+    /// A lease of so much; not taken yet.
+    pub(crate) fn new(account: Arc<Account>, amount: u64, now_ms: u64) -> Self {
+        let hold = HoldId::new(now_ms, fastrand::u128(..));
+        let if_lost = if account.limit.unit == Unit::Concurrent { 0 } else { amount };
+        let charge = account.charge(amount, if_lost, now_ms);
+        let row = lost_row(&account, hold, if_lost);
+        Self { hold, account, charge, row, used: 0, pending: 0 }
+    }
+
+    pub(crate) fn reservation(&self, lease: Duration) -> Reservation<'_> {
+        let charges = std::slice::from_ref(&self.charge);
+        Reservation { hold: self.hold, lease, charges, if_lost: &self.row, now_ms: self.hold.made_ms() }
+    }
+
+    /// Gives back what is left of it.
+    pub(crate) fn given_back(self) -> Owed {
+        let plan = Plan { accounts: vec![self.account], charges: vec![self.charge] };
+        Owed { hold: self.hold, plan, actual: vec![0], rows: Vec::new() }
+    }
+
+    fn left(&self) -> u64 {
+        self.charge.take.saturating_sub(self.used)
+    }
+
+    fn free(&self) -> u64 {
+        self.left().saturating_sub(self.pending)
+    }
+
+    fn is_in(&self, window: &Window) -> bool {
+        window.has_slice(self.charge.window.slice_at(self.hold.made_ms()))
+    }
+
+    fn finish(&mut self, take: u64, actual: u64) -> Option<Draw> {
+        self.pending = self.pending.saturating_sub(take);
+        if actual == 0 {
+            return None;
+        }
+        self.used = self.used.saturating_add(actual);
+        let left = self.left();
+        Some(Draw { lease: self.hold, left, if_lost: lost_row(&self.account, self.hold, left) })
+    }
+}
+
+/// The row that stands for what is left of a lease when it is lost.
+fn lost_row(account: &Account, hold: HoldId, amount: u64) -> Arc<UsageRow> {
+    let mut row = UsageRow::new(hold, hold.made_ms());
+    row.subjects = Arc::from([account.subject.clone()]);
+    (row.status, row.estimated) = (RowStatus::Lost, true);
+    match account.limit.unit {
+        Unit::Tokens => row.usage = Usage::new(amount, 0),
+        Unit::Usd => row.cost = NanoUsd::from_nanos(amount),
+        Unit::Requests => row.requests = amount,
+        Unit::Concurrent => {}
+    }
+    Arc::new(row)
+}
+
+impl Leases {
+    /// An account was asked for; says whether it is one of those that a lease is kept of and has none yet.
+    pub(crate) fn seen(&self, account: &Arc<Account>) -> bool {
+        let WhenStoreFails::Lease { .. } = account.limit.when_store_fails else { return false };
+        let mut all = self.lock();
+        if let Some(entry) = all.get_mut(&account.key) {
+            entry.used_at = Instant::now();
+            // The limit may have changed.
+            if !Arc::ptr_eq(&entry.account, account) {
+                entry.account = account.clone();
+            }
+            return false;
+        }
+        if all.len() >= MOST {
+            return false;
+        }
+        let entry = Entry { account: account.clone(), used_at: Instant::now(), lease: None, old: Vec::new() };
+        all.insert(account.key.clone(), entry);
+        true
+    }
+
+    /// Takes so much of the lease of an account, if it has one with so much left for this period.
+    pub(crate) fn take(&self, charge: &Charge) -> Option<HoldId> {
+        let mut all = self.lock();
+        let lease = all.get_mut(&charge.account)?.lease.as_mut()?;
+        if !lease.is_in(&charge.window) || lease.free() < charge.take {
+            return None;
+        }
+        lease.pending = lease.pending.saturating_add(charge.take);
+        Some(lease.hold)
+    }
+
+    /// A call that has taken so much has used `actual` of it.
+    pub(crate) fn finish(&self, charge: &Charge, hold: HoldId, actual: u64) -> Option<Draw> {
+        let mut all = self.lock();
+        let Entry { lease, old, .. } = all.get_mut(&charge.account)?;
+        let lease = lease.iter_mut().chain(old).find(|lease| lease.hold == hold)?;
+        lease.finish(charge.take, actual)
+    }
+
+    /// The lease of an account, to be given back because the account has no room otherwise.
+    pub(crate) fn give_up(&self, account: &AccountKey) -> Option<Lease> {
+        let mut all = self.lock();
+        let entry = all.get_mut(account)?;
+        entry.lease.take_if(|lease| lease.pending == 0 && lease.used == 0)
+    }
+
+    /// All that nobody spends from, to be given back.
+    pub(crate) fn drain(&self) -> Vec<Lease> {
+        let mut all = self.lock();
+        let mut idle = Vec::new();
+        for entry in all.values_mut() {
+            idle.extend(entry.lease.take_if(|lease| lease.pending == 0));
+            idle.extend(entry.old.extract_if(.., |lease| lease.pending == 0));
+        }
+        all.retain(|_, entry| entry.lease.is_some() || !entry.old.is_empty());
+        idle
+    }
+
+    /// The holds to renew.
+    pub(crate) fn holds(&self) -> Vec<HoldId> {
+        self.lock()
+            .values()
+            .flat_map(|entry| entry.lease.iter().chain(&entry.old))
+            .map(|lease| lease.hold)
+            .collect()
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().values().filter(|entry| entry.lease.is_some()).count()
+    }
+
+    /// The accounts that want one, in their periods.
+    pub(crate) fn wanted(&self, now_ms: u64) -> Vec<(AccountKey, Window)> {
+        let window = |entry: &Entry| entry.account.calendar.window(now_ms);
+        self.lock().iter().map(|(key, entry)| (key.clone(), window(entry))).collect()
+    }
+
+    /// What is to be done about one account, whose balance is known: leases to give back, and one to take.
+    pub(crate) fn review(
+        &self,
+        key: &AccountKey,
+        window: &Window,
+        balance: Balance,
+        now_ms: u64,
+    ) -> (Vec<Lease>, Option<Lease>) {
+        let mut all = self.lock();
+        let Some(entry) = all.get_mut(key) else { return (Vec::new(), None) };
+        let is_wanted = entry.used_at.elapsed() < UNUSED;
+        let own = entry.lease.as_ref().filter(|lease| lease.is_in(window)).map_or(0, Lease::left);
+        let share = if is_wanted { share(&entry.account, balance, own) } else { 0 };
+        if entry.lease.as_ref().is_some_and(|lease| !lease.is_good(window, share, now_ms)) {
+            entry.old.extend(entry.lease.take());
+        }
+        let idle: Vec<_> = entry.old.extract_if(.., |lease| lease.pending == 0).collect();
+        let new =
+            (entry.lease.is_none() && share > 0).then(|| Lease::new(entry.account.clone(), share, now_ms));
+        if !is_wanted && entry.lease.is_none() && entry.old.is_empty() {
+            all.remove(key);
+        }
+        (idle, new)
+    }
+
+    /// A lease was taken in the store.
+    pub(crate) fn taken(&self, lease: Lease) {
+        if let Some(entry) = self.lock().get_mut(&lease.charge.account) {
+            entry.old.extend(entry.lease.replace(lease));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<AccountKey, Entry>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lease {
+    /// Whether it need not be replaced: of this period, unspent, and of about the right size.
+    fn is_good(&self, window: &Window, share: u64, now_ms: u64) -> bool {
+        let is_young = match self.account.limit.period {
+            // It counts as long as its slice is in the window.
+            Period::Rolling(length) => {
+                u128::from(now_ms.saturating_sub(self.hold.made_ms())) * 2 < length.as_millis()
+            }
+            _ => true,
+        };
+        let amount = self.charge.take;
+        is_young
+            && self.is_in(window)
+            && self.used == 0
+            && self.charge.limit == self.account.limit.amount
+            && amount >= share / 2
+            && amount <= share.saturating_add(share / 2)
+    }
+}
+
+/// The share of what is free of a limit, what this process already holds of it included.
+fn share(account: &Account, balance: Balance, own: u64) -> u64 {
+    let WhenStoreFails::Lease { share } = account.limit.when_store_fails else { return 0 };
+    let taken = balance.total().saturating_sub(own);
+    let free = u128::from(account.limit.amount.saturating_sub(taken));
+    u64::try_from(free * u128::from(share) / 1_000).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,285 @@
+//! A store that is not in this process, so held that it cannot hurt: a timeout, a circuit, and for each limit what is done
+//! while it is away (S1, S2).
+
+mod circuit;
+mod leases;
+
+use std::collections::HashSet;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use mainstay_provider_core::{Event, Events, Severity};
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout};
+
+use self::circuit::{Ask, Circuit};
+pub(crate) use self::leases::Leases;
+use crate::limit::WhenStoreFails;
+use crate::plan::Plan;
+use crate::shared::one;
+use crate::store::{Answer, BudgetStore, HoldId, Reserved, Settlement, StoreError};
+use crate::ticket::Ticket;
+
+/// What stands between the calls and a store that is elsewhere.
+#[derive(Clone)]
+pub(crate) struct Guard(Arc<Inner>);
+
+struct Inner {
+    store: Arc<dyn BudgetStore>,
+    /// The most that anybody waits for it.
+    longest: Duration,
+    circuit: Mutex<Circuit>,
+    leases: Leases,
+    /// The holds of this process that are open in the store: their leases are renewed.
+    open: Mutex<HashSet<HoldId>>,
+    /// There is something to do: the store is back, or an account wants a lease.
+    wake: Notify,
+    events: Events,
+    counts: Counts,
+}
+
+/// Figures since the beginning.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) failures: AtomicU64,
+    pub(crate) timeouts: AtomicU64,
+    pub(crate) leased: AtomicU64,
+    pub(crate) opened: AtomicU64,
+    pub(crate) closed: AtomicU64,
+}
+
+/// Where a call has its reservation.
+#[derive(Debug)]
+pub(crate) enum Way {
+    /// In the store.
+    Store,
+    /// Nowhere, as the store was away: in these leases of ours, for each charge that has one.
+    Away(Vec<Option<HoldId>>),
+}
+
+/// What came of asking for a reservation.
+pub(crate) enum Verdict {
+    /// The store said so.
+    Asked(Reserved),
+    /// The store is away and every limit of the call allows it all the same.
+    Away(Vec<Option<HoldId>>),
+    /// The store is away and this charge's limit does not allow it.
+    Closed(Option<usize>),
+}
+
+impl Guard {
+    pub(crate) fn new(
+        store: Arc<dyn BudgetStore>,
+        longest: Duration,
+        trip_after: u32,
+        events: Events,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            store,
+            longest,
+            circuit: Mutex::new(Circuit::new(trip_after)),
+            leases: Leases::default(),
+            open: Mutex::default(),
+            wake: Notify::new(),
+            events,
+            counts: Counts::default(),
+        }))
+    }
+
+    pub(crate) async fn reserve(&self, ticket: &Ticket, now_ms: u64) -> Verdict {
+        let inner = &self.0;
+        for _ in 0..2 {
+            match self.bounded(inner.store.reserve(ticket.reservation())).await {
+                Ok(Reserved::Denied { index, .. }) if self.gave_up(ticket, index, now_ms).await => {}
+                Ok(answer) => {
+                    self.answered(ticket, &answer);
+                    return Verdict::Asked(answer);
+                }
+                Err(_) => break,
+            }
+        }
+        self.away(ticket)
+    }
+
+    fn answered(&self, ticket: &Ticket, answer: &Reserved) {
+        if matches!(answer, Reserved::Granted(_)) {
+            self.0.open().insert(ticket.hold);
+        }
+        let mut new = false;
+        for account in &ticket.plan.accounts {
+            new |= self.0.leases.seen(account);
+        }
+        if new {
+            self.0.wake.notify_one();
+        }
+    }
+
+    /// An account has no room: what we hold of it for ourselves is given back first. Says whether there was something.
+    async fn gave_up(&self, ticket: &Ticket, index: usize, now_ms: u64) -> bool {
+        let account = ticket.plan.charges.get(index).map(|charge| &charge.account);
+        let Some(lease) = account.and_then(|account| self.0.leases.give_up(account)) else { return false };
+        let charges = std::slice::from_ref(&lease.charge);
+        let settlement = Settlement { hold: lease.hold, charges, actual: &[0], rows: &[], now_ms };
+        // Where that fails, its lease passes.
+        self.bounded(self.0.store.settle(settlement)).await.is_ok()
+    }
+
+    /// What each limit of the call says for the time when the store is away.
+    fn away(&self, ticket: &Ticket) -> Verdict {
+        let Plan { accounts, charges } = &ticket.plan;
+        let mut drafts = Vec::with_capacity(charges.len());
+        for (index, (account, charge)) in accounts.iter().zip(charges).enumerate() {
+            let draft = match account.limit.when_store_fails {
+                WhenStoreFails::Open => Ok(None),
+                WhenStoreFails::Closed => Err(()),
+                WhenStoreFails::Lease { .. } => self.0.leases.take(charge).map(Some).ok_or(()),
+            };
+            let Ok(draft) = draft else {
+                self.finish(&ticket.plan, &drafts, &[]);
+                one(&self.0.counts.closed);
+                return Verdict::Closed(Some(index));
+            };
+            drafts.push(draft);
+        }
+        let leased = drafts.iter().any(Option::is_some);
+        one(if leased { &self.0.counts.leased } else { &self.0.counts.opened });
+        Verdict::Away(drafts)
+    }
+
+    /// Gives back what was taken from leases and notes what was spent of it; says for each charge where it was spent from.
+    fn finish(
+        &self,
+        plan: &Plan,
+        drafts: &[Option<HoldId>],
+        actual: &[u64],
+    ) -> Vec<Option<crate::store::Draw>> {
+        let each = plan.charges.iter().zip(drafts).enumerate();
+        each.map(|(index, (charge, draft))| {
+            let spent = actual.get(index).copied().unwrap_or_default();
+            draft.and_then(|hold| self.0.leases.finish(charge, hold, spent))
+        })
+        .collect()
+    }
+
+    /// A call has ended.
+    pub(crate) fn ended(&self, hold: HoldId, plan: &mut Plan, actual: &[u64], way: Way) {
+        self.0.open().remove(&hold);
+        if let Way::Away(drafts) = way {
+            let draws = self.finish(plan, &drafts, actual);
+            for (charge, draw) in plan.charges.iter_mut().zip(draws) {
+                charge.from = draw;
+            }
+        }
+    }
+
+    /// What the store answers, if it is asked and answers in time.
+    pub(crate) async fn bounded<T>(&self, work: Answer<'_, Result<T, StoreError>>) -> Result<T, StoreError> {
+        if !self.is_to_be_asked() {
+            return Err(StoreError::LeftAlone);
+        }
+        let done = match timeout(self.0.longest, work).await {
+            Ok(done) => done,
+            Err(_) => Err(StoreError::TimedOut),
+        };
+        match &done {
+            Ok(_) | Err(StoreError::Damaged(_)) => {
+                if self.0.circuit().succeeded() {
+                    self.is_back();
+                }
+            }
+            Err(error) => self.failed(error),
+        }
+        done
+    }
+
+    fn failed(&self, error: &StoreError) {
+        let timed_out = matches!(error, StoreError::TimedOut);
+        one(if timed_out { &self.0.counts.timeouts } else { &self.0.counts.failures });
+        self.0.store.timed_out();
+        if self.0.circuit().failed(Instant::now()) {
+            let reason = if timed_out { "timeout" } else { "failure" };
+            self.0.events.send(|| Event::new("budget.store_down", Severity::Alert).with("reason", reason));
+        }
+    }
+
+    fn is_back(&self) {
+        self.0.events.send(|| Event::new("budget.store_back", Severity::Info));
+        self.0.wake.notify_one();
+    }
+
+    fn is_to_be_asked(&self) -> bool {
+        let ask = self.0.circuit().ask(Instant::now());
+        if ask == Ask::Look {
+            self.look();
+        }
+        ask == Ask::Yes
+    }
+
+    /// Sees whether the store answers again, in a task of its own: no caller waits for that.
+    fn look(&self) {
+        let Ok(runtime) = Handle::try_current() else {
+            return self.0.circuit().looked_in_vain(Instant::now());
+        };
+        let guard = self.clone();
+        runtime.spawn(async move {
+            let looking = Looking(&guard.0);
+            if let Ok(Ok(())) = timeout(guard.0.longest, guard.0.store.ping()).await {
+                let is_back = guard.0.circuit().succeeded();
+                if is_back {
+                    guard.is_back();
+                }
+            } else {
+                guard.0.store.timed_out();
+            }
+            drop(looking);
+        });
+    }
+
+    /// Waits until there is something to do, or for so long.
+    pub(crate) async fn woken(&self, longest: Duration) {
+        // Whether it was woken or the time is over: there is something to see to.
+        let _woken = timeout(longest, self.0.wake.notified()).await;
+    }
+
+    /// The holds whose leases are to be renewed.
+    pub(crate) fn holds(&self) -> Vec<HoldId> {
+        let mut holds: Vec<_> = self.0.open().iter().copied().collect();
+        holds.extend(self.0.leases.holds());
+        holds
+    }
+
+    pub(crate) fn leases(&self) -> &Leases {
+        &self.0.leases
+    }
+
+    pub(crate) fn counts(&self) -> &Counts {
+        &self.0.counts
+    }
+
+    /// Whether the store is left alone.
+    pub(crate) fn is_open(&self) -> bool {
+        self.0.circuit().is_open()
+    }
+}
+
+impl Inner {
+    fn circuit(&self) -> MutexGuard<'_, Circuit> {
+        // The machine is plain data: a panic elsewhere leaves it as good as it was.
+        self.circuit.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open(&self) -> MutexGuard<'_, HashSet<HoldId>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A look at the store that has not succeeded when this is dropped has failed, a panic included.
+struct Looking<'a>(&'a Inner);
+
+impl Drop for Looking<'_> {
+    fn drop(&mut self) {
+        self.0.circuit().looked_in_vain(Instant::now());
+    }
+}

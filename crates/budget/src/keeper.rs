@@ -1,0 +1,109 @@
+//! What is seen to from time to time: leases are renewed, holds of the crashed are booked, shares are kept.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use crate::guard::Guard;
+use crate::shared::{Core, one};
+use crate::store::{Reserved, StoreError};
+
+/// At least so long between two rounds.
+const REST: Duration = Duration::from_millis(100);
+/// So many holds are renewed at once.
+const AT_ONCE: usize = 1_000;
+
+impl Core {
+    /// Sees to it that somebody keeps house, from the first call in a runtime on.
+    pub(crate) fn keep(self: &Arc<Self>) {
+        if self.is_kept.get().is_some() {
+            return;
+        }
+        let Ok(runtime) = Handle::try_current() else { return };
+        if self.is_kept.set(()).is_ok() {
+            // Set once, together with the flag before it.
+            let _first = self.runtime.set(runtime.clone());
+            runtime.spawn(keep_house(Arc::downgrade(self)));
+        }
+    }
+
+    /// One round: leases are renewed, holds of the crashed are booked, shares are kept, what is owed is booked.
+    pub(crate) async fn maintain(self: &Arc<Self>) {
+        self.nudge();
+        // A round that fails because the store is away is made up for by the next one.
+        if let Some(guard) = &self.guard {
+            let holds = guard.holds();
+            for some in holds.chunks(AT_ONCE) {
+                let now_ms = self.clock.now_ms();
+                let _renewed = guard.bounded(self.store.renew(some, self.lease, now_ms)).await;
+            }
+            let _kept = self.keep_shares(guard).await;
+        }
+        let _expired = self.expire().await;
+    }
+
+    /// Books the holds whose leases have passed.
+    async fn expire(&self) -> Result<(), StoreError> {
+        loop {
+            let expiring = self.store.expire(self.clock.now_ms());
+            let expired = match &self.guard {
+                Some(guard) => guard.bounded(expiring).await?,
+                None => expiring.await?,
+            };
+            if expired.is_empty() {
+                return Ok(());
+            }
+            expired.iter().for_each(|_| one(&self.counts.lost));
+            self.teller.lost(&expired);
+        }
+    }
+
+    /// Keeps of each limit that says so a share for this process.
+    async fn keep_shares(self: &Arc<Self>, guard: &Guard) -> Result<(), StoreError> {
+        // What was spent while the store was away is booked first.
+        if self.outbox.figures().0 > 0 {
+            return Ok(());
+        }
+        let now_ms = self.clock.now_ms();
+        let wanted = guard.leases().wanted(now_ms);
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let balances = guard.bounded(self.store.balances(&wanted, now_ms)).await?;
+        for ((key, window), balance) in wanted.iter().zip(balances) {
+            let (idle, new) = guard.leases().review(key, window, balance, now_ms);
+            idle.into_iter().for_each(|lease| self.owe(lease.given_back()));
+            let Some(lease) = new else { continue };
+            let reserved = guard.bounded(self.store.reserve(lease.reservation(self.lease))).await;
+            match reserved {
+                Ok(Reserved::Granted(_)) => guard.leases().taken(lease),
+                Ok(_) => {}
+                Err(error) => {
+                    // It may have been taken all the same.
+                    self.owe(lease.given_back());
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn keep_house(core: Weak<Core>) {
+    loop {
+        let Some(pause) = core.upgrade().map(|core| (core.lease / 3).min(Duration::from_secs(60))) else {
+            return;
+        };
+        let guard = core.upgrade().and_then(|core| core.guard.clone());
+        match guard {
+            Some(guard) => {
+                guard.woken(pause).await;
+                tokio::time::sleep(REST).await;
+            }
+            None => tokio::time::sleep(pause).await,
+        }
+        let Some(core) = core.upgrade() else { return };
+        core.maintain().await;
+    }
+}

@@ -1,0 +1,230 @@
+//! Settlements that are to be booked in a store which does not answer at once, or not at all for a while: they are kept here
+//! and repeated until they are booked.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
+
+use crate::plan::Plan;
+use crate::row::UsageRow;
+use crate::shared::Core;
+use crate::store::{HoldId, Settlement};
+
+/// A settlement that is to be booked.
+#[derive(Debug)]
+pub(crate) struct Owed {
+    pub(crate) hold: HoldId,
+    pub(crate) plan: Plan,
+    pub(crate) actual: Vec<u64>,
+    pub(crate) rows: Vec<Arc<UsageRow>>,
+}
+
+impl Owed {
+    pub(crate) fn settlement(&self, now_ms: u64) -> Settlement<'_> {
+        let Self { hold, plan, actual, rows } = self;
+        Settlement { hold: *hold, charges: &plan.charges, actual, rows, now_ms }
+    }
+}
+
+/// The settlements that are not booked yet.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    state: Mutex<State>,
+    /// Told whenever all is booked.
+    empty: Notify,
+    most: usize,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: VecDeque<Owed>,
+    /// Tasks that book.
+    workers: usize,
+    /// What they have in their hands.
+    in_hand: usize,
+    dropped: u64,
+}
+
+const MOST_WORKERS: usize = 16;
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+impl Outbox {
+    /// Keeps at most so many.
+    pub(crate) fn new(most: usize) -> Self {
+        Self { state: Mutex::default(), empty: Notify::new(), most }
+    }
+
+    /// Takes one to be booked; gives back the oldest if there are too many.
+    fn put(&self, owed: Owed) -> (bool, Option<Owed>) {
+        let mut state = self.lock();
+        state.waiting.push_back(owed);
+        let too_many = state.waiting.len() > self.most;
+        let dropped = if too_many { state.waiting.pop_front() } else { None };
+        state.dropped += u64::from(too_many);
+        (state.wants_worker(), dropped)
+    }
+
+    /// The next one for a worker; without one, the worker is done.
+    fn next(&self) -> Option<Owed> {
+        let mut state = self.lock();
+        let next = state.waiting.pop_front();
+        match &next {
+            Some(_) => state.in_hand += 1,
+            None => state.workers -= 1,
+        }
+        next
+    }
+
+    fn is_booked(&self) {
+        let mut state = self.lock();
+        state.in_hand -= 1;
+        if state.is_empty() {
+            drop(state);
+            self.empty.notify_waiters();
+        }
+    }
+
+    /// One that could not be booked comes first again. Says whether the worker goes on: one alone tries while the store is away.
+    fn put_back(&self, owed: Owed) -> bool {
+        let mut state = self.lock();
+        state.waiting.push_front(owed);
+        state.in_hand -= 1;
+        let goes_on = state.workers == 1;
+        state.workers -= usize::from(!goes_on);
+        goes_on
+    }
+
+    /// How many are not booked, and how many were dropped since the beginning.
+    pub(crate) fn figures(&self) -> (usize, u64) {
+        let state = self.lock();
+        (state.waiting.len() + state.in_hand, state.dropped)
+    }
+
+    /// Waits until all is booked; says how many were not by then.
+    pub(crate) async fn emptied(&self, until: Instant) -> usize {
+        loop {
+            let told = self.empty.notified();
+            let left = self.figures().0;
+            if left == 0 || timeout_at(until, told).await.is_err() {
+                return self.figures().0;
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.in_hand == 0
+    }
+
+    /// Counts one worker more if there is work for it.
+    fn wants_worker(&mut self) -> bool {
+        let wanted = self.workers < MOST_WORKERS.min(self.waiting.len());
+        self.workers += usize::from(wanted);
+        wanted
+    }
+}
+
+impl Core {
+    /// Books a settlement when it can be booked.
+    pub(crate) fn owe(self: &Arc<Self>, owed: Owed) {
+        let (wants_worker, dropped) = self.outbox.put(owed);
+        if let Some(dropped) = dropped {
+            self.teller.dropped(dropped.hold);
+        }
+        if wants_worker {
+            self.start_worker();
+        }
+    }
+
+    /// Sees to it that somebody books what is there.
+    pub(crate) fn nudge(self: &Arc<Self>) {
+        let wants_worker = self.outbox.lock().wants_worker();
+        if wants_worker {
+            self.start_worker();
+        }
+    }
+
+    fn start_worker(self: &Arc<Self>) {
+        // If nobody can book now, the worker is dropped; the next call will find somebody.
+        let worker = Worker { core: self.clone(), is_counted: true };
+        if let Some(runtime) = self.runtime() {
+            runtime.spawn(worker.work());
+        }
+    }
+}
+
+/// Books one settlement after the other.
+struct Worker {
+    core: Arc<Core>,
+    is_counted: bool,
+}
+
+impl Worker {
+    async fn work(mut self) {
+        let core = self.core.clone();
+        let mut pause = FIRST_PAUSE;
+        while let Some(owed) = core.outbox.next() {
+            let hand = InHand { outbox: &core.outbox, owed: Some(owed) };
+            if core.book(hand.owed()).await.is_ok() {
+                hand.booked();
+                pause = FIRST_PAUSE;
+            } else if hand.put_back() {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            } else {
+                break;
+            }
+        }
+        // The last look at the outbox has counted it out.
+        self.is_counted = false;
+    }
+}
+
+/// One that is torn down with its runtime.
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if self.is_counted {
+            self.core.outbox.lock().workers -= 1;
+        }
+    }
+}
+
+/// What a worker books. If the worker is torn down in the middle of it, the settlement goes back.
+struct InHand<'a> {
+    outbox: &'a Outbox,
+    owed: Option<Owed>,
+}
+
+impl InHand<'_> {
+    fn owed(&self) -> &Owed {
+        self.owed.as_ref().expect("it is in hand until it is booked or put back")
+    }
+
+    fn booked(mut self) {
+        self.owed = None;
+        self.outbox.is_booked();
+    }
+
+    fn put_back(mut self) -> bool {
+        self.owed.take().is_some_and(|owed| self.outbox.put_back(owed))
+    }
+}
+
+impl Drop for InHand<'_> {
+    fn drop(&mut self) {
+        if let Some(owed) = self.owed.take() {
+            let mut state = self.outbox.lock();
+            state.waiting.push_front(owed);
+            state.in_hand -= 1;
+        }
+    }
+}

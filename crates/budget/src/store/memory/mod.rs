@@ -1,0 +1,81 @@
+//! The store in this process.
+
+mod account;
+mod engine;
+mod rows;
+mod shard;
+
+use std::time::Duration;
+
+use self::engine::{Engine, Kept, NoLog};
+#[cfg(feature = "journal")]
+pub(crate) use self::shard::Snapshot;
+
+use super::{
+    AccountKey, Answer, Balance, BudgetStore, ExpiredHold, HoldId, Reservation, Reserved, Settled,
+    Settlement, StoreError, Window,
+};
+use crate::usage::{RowsPage, RowsQuery, UsageQuery, UsageTotal};
+
+/// The store in this process: exact for all its threads, and gone when it ends.
+///
+/// It keeps the last 100,000 rows and the totals of the last 62 days (fewer if there are more than a million of them), and
+/// remembers the last 65,536 holds that have ended.
+#[derive(Debug, Default)]
+pub struct MemoryStore(Engine<NoLog>);
+
+impl MemoryStore {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// An empty one that keeps so many rows, and totals of so many days.
+    pub fn keeping(rows: usize, days: u32) -> Self {
+        Self(Engine::new(NoLog, Kept { rows, days }))
+    }
+}
+
+impl BudgetStore for MemoryStore {
+    fn reserve<'a>(&'a self, ask: Reservation<'a>) -> Answer<'a, Result<Reserved, StoreError>> {
+        Answer::ready(Ok(self.0.reserve(&ask)))
+    }
+
+    fn settle<'a>(&'a self, settlement: Settlement<'a>) -> Answer<'a, Result<Settled, StoreError>> {
+        Answer::ready(Ok(self.0.settle(&settlement)))
+    }
+
+    fn renew<'a>(
+        &'a self,
+        holds: &'a [HoldId],
+        lease: Duration,
+        now_ms: u64,
+    ) -> Answer<'a, Result<(), StoreError>> {
+        self.0.renew(holds, lease, now_ms);
+        Answer::ready(Ok(()))
+    }
+
+    fn expire(&self, now_ms: u64) -> Answer<'_, Result<Vec<ExpiredHold>, StoreError>> {
+        Answer::ready(Ok(self.0.expire(now_ms)))
+    }
+
+    fn balances<'a>(
+        &'a self,
+        accounts: &'a [(AccountKey, Window)],
+        _now_ms: u64,
+    ) -> Answer<'a, Result<Vec<Balance>, StoreError>> {
+        Answer::ready(Ok(self.0.balances(accounts)))
+    }
+
+    fn usage<'a>(&'a self, query: &'a UsageQuery) -> Answer<'a, Result<Vec<UsageTotal>, StoreError>> {
+        Answer::ready(Ok(self.0.usage(query)))
+    }
+
+    fn rows<'a>(&'a self, query: &'a RowsQuery) -> Answer<'a, Result<RowsPage, StoreError>> {
+        Answer::ready(Ok(self.0.rows(query)))
+    }
+
+    fn is_local(&self) -> bool {
+        true
+    }
+}

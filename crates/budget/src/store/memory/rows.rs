@@ -1,0 +1,225 @@
+//! Rows, and their totals by day, model and subject.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+
+use mainstay_metering::NanoUsd;
+use mainstay_provider_core::{Subject, Usage};
+
+use crate::row::{UsageRow, day_of};
+use crate::store::HoldId;
+use crate::usage::{UsageQuery, UsageTotal};
+
+/// A part of the rows: those of some holds.
+#[derive(Debug, Default)]
+pub(super) struct Rows {
+    /// Each with its number among all rows, oldest first.
+    last: VecDeque<(u64, Arc<UsageRow>)>,
+    days: BTreeMap<u32, HashMap<Arc<str>, Vec<OfModel>>>,
+    totals: usize,
+}
+
+/// The totals of one model at one provider on one day.
+#[derive(Debug, Clone)]
+struct OfModel {
+    provider: Arc<str>,
+    all: Sum,
+    subjects: HashMap<Subject, Sum>,
+}
+
+/// A sum of rows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Sum {
+    pub(crate) requests: u64,
+    pub(crate) usage: Usage,
+    pub(crate) cost: NanoUsd,
+}
+
+/// One total, as a snapshot has it.
+#[cfg(feature = "journal")]
+pub(crate) type Total = (u32, Arc<str>, Arc<str>, Option<Subject>, Sum);
+
+impl Rows {
+    pub(super) fn write(&mut self, number: u64, row: Arc<UsageRow>, most: usize, days: u32) {
+        self.add_to_totals(&row);
+        self.last.push_back((number, row));
+        while self.last.len() > most {
+            self.last.pop_front();
+        }
+        self.forget_days(days);
+    }
+
+    /// Takes the row of a lost hold back. Its totals are put right even when the row is no longer kept.
+    pub(super) fn take_back(&mut self, row: &UsageRow) {
+        let is_it = |kept: &UsageRow, hold: HoldId| kept.hold == hold && kept.status == row.status;
+        if let Some(place) = self.last.iter().rposition(|(_, kept)| is_it(kept, row.hold)) {
+            self.last.remove(place);
+        }
+        let of_model = self.of_model(day_of(row.at_ms), &row.provider, &row.model);
+        of_model.all.take(row);
+        for subject in row.subjects.iter() {
+            if let Some(sum) = of_model.subjects.get_mut(subject) {
+                sum.take(row);
+            }
+        }
+    }
+
+    fn add_to_totals(&mut self, row: &UsageRow) {
+        let of_model = self.of_model(row.day(), &row.provider, &row.model);
+        of_model.all.add(row);
+        let mut new = 0;
+        for subject in row.subjects.iter() {
+            if let Some(sum) = of_model.subjects.get_mut(subject) {
+                sum.add(row);
+            } else {
+                let mut sum = Sum::default();
+                sum.add(row);
+                of_model.subjects.insert(subject.clone(), sum);
+                new += 1;
+            }
+        }
+        self.totals += new;
+    }
+
+    fn of_model(&mut self, day: u32, provider: &Arc<str>, model: &Arc<str>) -> &mut OfModel {
+        let models = self.days.entry(day).or_default();
+        if !models.contains_key(&**model) {
+            models.insert(model.clone(), Vec::new());
+        }
+        let all = models.entry(model.clone()).or_default();
+        let place = all.iter().position(|one| one.provider == *provider).unwrap_or_else(|| {
+            let (all_of_it, subjects) = (Sum::default(), HashMap::new());
+            all.push(OfModel { provider: provider.clone(), all: all_of_it, subjects });
+            all.len() - 1
+        });
+        &mut all[place]
+    }
+
+    fn forget_days(&mut self, days: u32) {
+        const MOST_TOTALS: usize = 1_000_000 / super::shard::SHARDS;
+        while self.days.len() > 1 && (self.days.len() > days as usize || self.totals > MOST_TOTALS) {
+            let Some((_, models)) = self.days.pop_first() else { return };
+            let gone: usize = models.values().flatten().map(|of_model| of_model.subjects.len()).sum();
+            self.totals = self.totals.saturating_sub(gone);
+        }
+    }
+
+    pub(super) fn kept(&self) -> impl DoubleEndedIterator<Item = &(u64, Arc<UsageRow>)> {
+        self.last.iter()
+    }
+
+    /// Adds what a query asks for.
+    pub(super) fn answer(&self, query: &UsageQuery, found: &mut BTreeMap<Group, Sum>) {
+        let days = self.days.range(query.from_day..=query.to_day.max(query.from_day));
+        for (day, models) in days {
+            for (model, of_model) in
+                models.iter().flat_map(|(model, all)| all.iter().map(move |of| (model, of)))
+            {
+                let mut group = Group::default();
+                group.day = query.by_day.then_some(*day);
+                group.model = query.by_model.then(|| name(&of_model.provider, model));
+                of_model.answer(query, group, found);
+            }
+        }
+    }
+
+    #[cfg(feature = "journal")]
+    pub(super) fn totals(&self) -> impl Iterator<Item = Total> + '_ {
+        self.days.iter().flat_map(|(day, models)| {
+            models.iter().flat_map(move |(model, all)| {
+                all.iter().flat_map(move |of_model| {
+                    let total =
+                        move |subject, sum| (*day, of_model.provider.clone(), model.clone(), subject, sum);
+                    let of_subjects = of_model
+                        .subjects
+                        .iter()
+                        .map(move |(subject, sum)| total(Some(subject.clone()), *sum));
+                    std::iter::once(total(None, of_model.all)).chain(of_subjects)
+                })
+            })
+        })
+    }
+
+    /// Puts back what a snapshot has.
+    #[cfg(feature = "journal")]
+    pub(super) fn restore(&mut self, rows: Vec<(u64, Arc<UsageRow>)>, totals: Vec<Total>) {
+        self.last.extend(rows);
+        for (day, provider, model, subject, sum) in totals {
+            let of_model = self.of_model(day, &provider, &model);
+            match subject {
+                None => of_model.all.join(&sum),
+                Some(subject) => of_model.subjects.entry(subject).or_default().join(&sum),
+            }
+            self.totals += 1;
+        }
+    }
+}
+
+impl OfModel {
+    fn answer(&self, query: &UsageQuery, group: Group, found: &mut BTreeMap<Group, Sum>) {
+        if !query.by_subject && query.subject.is_none() {
+            found.entry(group).or_default().join(&self.all);
+            return;
+        }
+        let wanted = |subject: &&Subject| {
+            query.subject.as_ref().is_none_or(|only| only == *subject)
+                && query.kind.as_deref().is_none_or(|kind| kind == subject.kind())
+        };
+        for subject in self.subjects.keys().filter(wanted) {
+            let subject_of = query.by_subject.then(|| subject.clone());
+            let group = Group { subject: subject_of, ..group.clone() };
+            found.entry(group).or_default().join(&self.subjects[subject]);
+        }
+    }
+}
+
+/// What totals are told apart by.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Group {
+    day: Option<u32>,
+    model: Option<Arc<str>>,
+    subject: Option<Subject>,
+}
+
+impl Group {
+    pub(super) fn total(self, sum: Sum) -> UsageTotal {
+        let Self { day, model, subject } = self;
+        UsageTotal { day, model, subject, requests: sum.requests, usage: sum.usage, cost: sum.cost }
+    }
+}
+
+fn name(provider: &str, model: &Arc<str>) -> Arc<str> {
+    if provider.is_empty() { model.clone() } else { format!("{provider}/{model}").into() }
+}
+
+impl Sum {
+    pub(crate) fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn add(&mut self, row: &UsageRow) {
+        self.join(&Self { requests: row.requests, usage: row.usage, cost: row.cost });
+    }
+
+    fn join(&mut self, other: &Self) {
+        self.requests = self.requests.saturating_add(other.requests);
+        self.usage += other.usage;
+        self.cost += other.cost;
+    }
+
+    fn take(&mut self, row: &UsageRow) {
+        self.requests = self.requests.saturating_sub(row.requests);
+        self.cost = self.cost.saturating_sub(row.cost);
+        let (usage, less) = (&mut self.usage, &row.usage);
+        for (sum, part) in [
+            (&mut usage.input, less.input),
+            (&mut usage.output, less.output),
+            (&mut usage.cache_read, less.cache_read),
+            (&mut usage.cache_write, less.cache_write),
+            (&mut usage.cache_write_long, less.cache_write_long),
+            (&mut usage.reasoning, less.reasoning),
+        ] {
+            *sum = sum.saturating_sub(part);
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! A part of the holds with their rows, behind one lock.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
+
+use super::account::Cell;
+use super::rows::Rows;
+use crate::row::UsageRow;
+use crate::store::HoldId;
+
+/// Into how many parts the holds are divided, so that threads rarely meet. loom has few threads.
+pub(super) const SHARDS: usize = if cfg!(loom) { 2 } else { 64 };
+
+/// So many holds that have ended are remembered in each.
+const MOST_ENDED: usize = 65_536 / SHARDS;
+
+#[derive(Debug, Default)]
+pub(super) struct Shard {
+    pub(super) holds: HashMap<HoldId, Held, BuildHasherDefault<ById>>,
+    /// Those that were settled, oldest first.
+    ended: VecDeque<HoldId>,
+    pub(super) rows: Rows,
+}
+
+/// What is known of a hold.
+#[derive(Debug)]
+pub(super) enum Held {
+    Open(Hold),
+    /// Its lease has passed; it may be settled yet.
+    Lost(Hold),
+    /// It was settled.
+    Ended,
+}
+
+/// What a call has reserved.
+#[derive(Debug)]
+pub(super) struct Hold {
+    pub(super) taken: Vec<Taken>,
+    pub(super) lease_until: u64,
+    pub(super) if_lost: Arc<UsageRow>,
+}
+
+/// What a call has reserved of one account.
+#[derive(Debug, Clone)]
+pub(super) struct Taken {
+    pub(super) cell: Arc<Cell>,
+    /// The slice that it is counted in.
+    pub(super) slice: u64,
+    pub(super) take: u64,
+    pub(super) if_lost: u64,
+}
+
+impl Shard {
+    /// Remembers that a hold has ended.
+    pub(super) fn end(&mut self, hold: HoldId) {
+        self.holds.insert(hold, Held::Ended);
+        self.ended.push_back(hold);
+        if self.ended.len() > MOST_ENDED
+            && let Some(oldest) = self.ended.pop_front()
+        {
+            self.holds.remove(&oldest);
+        }
+    }
+
+    #[cfg(feature = "journal")]
+    pub(super) fn ended(&self) -> impl Iterator<Item = HoldId> + '_ {
+        self.ended.iter().copied()
+    }
+}
+
+/// Everything of a store, as a snapshot has it.
+#[cfg(feature = "journal")]
+#[derive(Debug, Default)]
+pub(crate) struct Snapshot {
+    pub(crate) accounts: Vec<(crate::store::AccountKey, Vec<super::account::Slice>)>,
+    pub(crate) open: Vec<(HoldId, Vec<(crate::store::AccountKey, u64, u64, u64)>, Arc<UsageRow>)>,
+    pub(crate) ended: Vec<HoldId>,
+    pub(crate) rows: Vec<(u64, Arc<UsageRow>)>,
+    pub(crate) totals: Vec<super::rows::Total>,
+}
+
+/// A hold's name is chance: its lower half serves as it is.
+#[derive(Default)]
+pub(super) struct ById(u64);
+
+impl Hasher for ById {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0.rotate_left(5) ^ u64::from(*byte)).wrapping_mul(0x517c_c1b7_2722_0a95);
+        }
+    }
+
+    fn write_u128(&mut self, id: u128) {
+        // The table takes its places from the upper bits too, and the choice of the shard has used some lower ones.
+        self.0 = (id as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+    }
+}
