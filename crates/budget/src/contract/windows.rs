@@ -71,8 +71,8 @@ pub(super) fn promises<S: BudgetStore>(suite: Suite<S>) -> Suite<S> {
                 for (minute, used) in [(0, 40), (20, 30), (40, 20)] {
                     let at = start + minute * 60_000;
                     lab.now = at;
-                    let hold = granted(&lab, at, rolling(at), 50 - used / 2).await;
-                    lab.settle(hold, &charge(rolling(at), 50 - used / 2), used).await;
+                    let hold = granted(&lab, at, rolling(at), 10).await;
+                    lab.settle(hold, &charge(rolling(at), 10), used).await;
                 }
                 for (minute, wanted) in [(40, 90), (59, 90), (60, 90), (61, 50), (80, 50), (81, 20), (101, 0)]
                 {

@@ -158,9 +158,9 @@ pub struct Charge {
 /// when the store is away.
 ///
 /// In the step in which the settlement is booked, and only if it is booked, the lease is lowered by what was spent from it, so
-/// that nothing counts twice and `spent + reserved` stays within the limit: if the lease is open, its `take` and `if_lost`
-/// become the smaller of what they are and `left`, and its lost row becomes `if_lost`. If it is not open, nothing
-/// happens to it.
+/// that nothing counts twice and `spent + reserved` stays within the limit: if the lease is open and has reserved more than
+/// `left`, its charge's `take` and `if_lost` become `left`, and its lost row becomes `if_lost`. If it is not open, or has no
+/// more than that, nothing happens to it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Draw {
     /// The lease.
