@@ -1,0 +1,99 @@
+//! One connection that all share, made when it is first needed and again when it broke.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, RedisError, ServerErrorKind};
+
+use super::super::StoreError;
+use super::scripts::Script;
+
+#[derive(Clone)]
+pub(super) struct Connection(Arc<Inner>);
+
+struct Inner {
+    client: Client,
+    open: Mutex<Option<MultiplexedConnection>>,
+    /// One connects at a time; the others wait for that.
+    connecting: tokio::sync::Mutex<()>,
+}
+
+/// Nothing waits for longer than this; whoever asks has a timeout of its own, which is shorter.
+const LONGEST: Duration = Duration::from_secs(5);
+
+impl Connection {
+    pub(super) fn new(client: Client) -> Self {
+        Self(Arc::new(Inner { client, open: Mutex::new(None), connecting: tokio::sync::Mutex::new(()) }))
+    }
+
+    /// Sends a command made by [`Script::command`], and the script before it where the server does not know it.
+    pub(super) async fn run<T: FromRedisValue>(
+        &self,
+        script: &Script,
+        command: &Cmd,
+    ) -> Result<T, StoreError> {
+        let mut connection = self.get().await?;
+        match command.query_async(&mut connection).await {
+            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                let mut load = redis::cmd("SCRIPT");
+                let loaded: Result<String, _> =
+                    load.arg("LOAD").arg(script.text()).query_async(&mut connection).await;
+                loaded.map_err(|error| self.failed(error))?;
+                command.query_async(&mut connection).await.map_err(|error| self.failed(error))
+            }
+            answered => answered.map_err(|error| self.failed(error)),
+        }
+    }
+
+    pub(super) async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, StoreError> {
+        let mut connection = self.get().await?;
+        command.query_async(&mut connection).await.map_err(|error| self.failed(error))
+    }
+
+    /// It is not to be relied on: the next who asks makes another.
+    pub(super) fn lose(&self) {
+        let lost = self.open().take();
+        drop(lost);
+    }
+
+    async fn get(&self) -> Result<MultiplexedConnection, StoreError> {
+        if let Some(connection) = self.known() {
+            return Ok(connection);
+        }
+        // Not by the caller, who may not wait for so long: a server far away is reached all the same.
+        let this = self.clone();
+        let connecting = tokio::spawn(async move { this.connect().await });
+        connecting.await.map_err(|ended| StoreError::Failed(Box::new(ended)))?
+    }
+
+    async fn connect(&self) -> Result<MultiplexedConnection, StoreError> {
+        let _connecting = self.0.connecting.lock().await;
+        if let Some(connection) = self.known() {
+            return Ok(connection);
+        }
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(LONGEST))
+            .set_response_timeout(Some(LONGEST));
+        let made = self.0.client.get_multiplexed_async_connection_with_config(&config).await;
+        let made = made.map_err(|error| StoreError::Failed(Box::new(error)))?;
+        *self.open() = Some(made.clone());
+        Ok(made)
+    }
+
+    fn known(&self) -> Option<MultiplexedConnection> {
+        self.open().clone()
+    }
+
+    fn open(&self) -> MutexGuard<'_, Option<MultiplexedConnection>> {
+        // One plain value: a panic elsewhere leaves it as good as it was.
+        self.0.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn failed(&self, error: RedisError) -> StoreError {
+        if error.is_unrecoverable_error() || error.is_io_error() || error.is_timeout() {
+            self.lose();
+        }
+        StoreError::Failed(Box::new(error))
+    }
+}
