@@ -1,12 +1,18 @@
 //! A budget around a scripted provider, and a clock that the test moves.
-#![allow(dead_code, clippy::unwrap_used, reason = "each test uses some of it; a test that panics has failed")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "each test uses some of it; a test that panics has failed"
+)]
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mainstay_budget::{
-    Budget, BudgetBuilder, BudgetLayer, Budgeted, LimitBook, MemoryStore, RowsQuery, Spending, Standing, UsageRow,
+    Budget, BudgetBuilder, BudgetLayer, Budgeted, LimitBook, MemoryStore, RowsQuery, Spending, Standing,
+    UsageRow,
 };
 use mainstay_metering::{Meter, ModelPrices, Price, PriceTable, Rates, UnknownPricePolicy};
 use mainstay_provider_core::test_kit::Scripted;
@@ -60,7 +66,12 @@ impl Heard {
 }
 
 pub fn attribute(event: &Event, name: &str) -> String {
-    event.attributes.iter().find(|(one, _)| *one == name).map(|(_, value)| value.to_string()).unwrap_or_default()
+    event
+        .attributes
+        .iter()
+        .find(|(one, _)| *one == name)
+        .map(|(_, value)| value.to_string())
+        .unwrap_or_default()
 }
 
 /// A provider with a budget around it.
