@@ -7,6 +7,7 @@ mod pool;
 mod reads;
 mod silence;
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -116,6 +117,8 @@ enum RouteWay {
     Reqwest(reqwest::Client),
 }
 
+type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
 impl Route {
     /// The whole address of a path, for signatures.
     #[cfg(feature = "bedrock")]
@@ -136,24 +139,37 @@ impl Route {
     ///
     /// # Cancellation
     /// Dropping the future closes the connection.
-    pub(crate) async fn send(&self, path: &str, headers: HeaderMap, body: Bytes) -> Result<Incoming, Error> {
+    pub(crate) fn send(
+        &self,
+        path: &str,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> BoxFuture<'_, Result<Incoming, Error>> {
         match &self.way {
-            RouteWay::Direct(pool) => {
-                let length = body.len();
-                let mut request = Request::new(Full::new(body));
-                *request.method_mut() = http::Method::POST;
-                *request.uri_mut() = self.base.target(path)?;
-                *request.headers_mut() = headers;
-                Base::measure(request.headers_mut(), length);
-                pool.send(request).await.map(Incoming)
-            }
+            RouteWay::Direct(pool) => match self.request(path, headers, body) {
+                Ok(request) => Box::pin(pool.send(request)),
+                Err(error) => Box::pin(std::future::ready(Err(error))),
+            },
             #[cfg(feature = "reqwest")]
             RouteWay::Reqwest(client) => {
                 let request = client.post(self.base.url(path)).headers(headers).body(body);
-                let response: Response<reqwest::Body> = request.send().await.map_err(reqwest_error)?.into();
-                Ok(Incoming(response.map(Reads::reqwest)))
+                Box::pin(async move {
+                    let response: Response<reqwest::Body> =
+                        request.send().await.map_err(reqwest_error)?.into();
+                    Ok(Incoming(response.map(Reads::reqwest)))
+                })
             }
         }
+    }
+
+    fn request(&self, path: &str, headers: HeaderMap, body: Bytes) -> Result<Request<Full<Bytes>>, Error> {
+        let length = body.len();
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = http::Method::POST;
+        *request.uri_mut() = self.base.target(path)?;
+        *request.headers_mut() = headers;
+        Base::measure(request.headers_mut(), length);
+        Ok(request)
     }
 }
 

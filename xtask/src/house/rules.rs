@@ -24,6 +24,8 @@ pub(super) fn broken(members: &[Member]) -> Vec<String> {
 
 const CONTRACT: &str = "mainstay-provider-core";
 const METERING: &str = "mainstay-metering";
+/// A TCP stream, for who speaks HTTP: the adapters and the gateway.
+const CORK: &str = "mainstay-cork";
 const FACADE: &str = "mainstay";
 const GATEWAY: &str = "mainstay-gateway";
 /// Floor 1, one crate per layer. A new crate gets its line here and in `docs/architecture.md`.
@@ -50,7 +52,8 @@ const LAYERS: [&str; 17] = [
 /// Whether `upper` may be built on `lower`. `None`: a name without a floor.
 fn may_stand_on(upper: &str, lower: &str) -> Option<bool> {
     Some(match upper {
-        CONTRACT => false,
+        CONTRACT | CORK => false,
+        _ if lower == CORK => matches!(upper, "mainstay-adapters" | GATEWAY),
         METERING => lower == CONTRACT,
         layer if LAYERS.contains(&layer) => lower == CONTRACT || lower == METERING,
         FACADE => lower == CONTRACT || LAYERS.contains(&lower),

@@ -1,25 +1,27 @@
 //! Connections: DNS, TCP, TLS, all under one timer.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::Uri;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
+use mainstay_cork::Corked;
 use mainstay_provider_core::{Error, ErrorKind};
-use tokio::net::TcpStream;
-use tower_service::Service as _;
+use tower_service::Service;
 
 use super::{TransportConfig, slow_connect, unreachable_provider};
 
 /// What bytes go through.
-pub(super) type Io = MaybeHttpsStream<TokioIo<TcpStream>>;
+pub(super) type Io = MaybeHttpsStream<TokioIo<Corked>>;
 
 /// Connects to `http:` and `https:` addresses.
 #[derive(Debug, Clone)]
 pub(super) struct Connector {
-    https: HttpsConnector<HttpConnector>,
+    https: HttpsConnector<Tcp>,
     timeout: Duration,
 }
 
@@ -31,7 +33,7 @@ impl Connector {
         tcp.set_keepalive(Some(Duration::from_secs(30)));
         let https =
             HttpsConnectorBuilder::new().with_tls_config(tls_config()?).https_or_http().enable_http1();
-        Ok(Self { https: https.wrap_connector(tcp), timeout: config.connect_timeout })
+        Ok(Self { https: https.wrap_connector(Tcp(tcp)), timeout: config.connect_timeout })
     }
 
     pub(super) async fn connect(&self, origin: Uri) -> Result<Io, Error> {
@@ -44,6 +46,25 @@ impl Connector {
             Ok(connected) => connected.map_err(unreachable_provider),
             Err(_) => Err(slow_connect()),
         }
+    }
+}
+
+/// Connections whose small writes go out together.
+#[derive(Debug, Clone)]
+struct Tcp(HttpConnector);
+
+impl Service<Uri> for Tcp {
+    type Response = TokioIo<Corked>;
+    type Error = <HttpConnector as Service<Uri>>::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, task: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.0.poll_ready(task)
+    }
+
+    fn call(&mut self, origin: Uri) -> Self::Future {
+        let connecting = self.0.call(origin);
+        Box::pin(async move { Ok(TokioIo::new(Corked::new(connecting.await?.into_inner()))) })
     }
 }
 

@@ -60,15 +60,16 @@ impl Connection {
     }
 
     /// Sends a request and waits for the head of the answer. It asks for a connection at rest.
-    pub(super) async fn send(
+    pub(super) fn send(
         &mut self,
         request: Request<Full<Bytes>>,
-    ) -> Result<Response<Incoming>, Unanswered> {
+    ) -> impl Future<Output = Result<Response<Incoming>, Unanswered>> + Send {
         self.silence.broken();
-        let mut answer = std::pin::pin!(self.sender.try_send_request(request));
+        // Boxed: it is as large as the request, and would stand once more in every future around it.
+        let mut answer = Box::pin(self.sender.try_send_request(request));
         let (driver, wakes, waker) = (&mut self.driver, &*self.wakes, &self.waker);
         let silence = &mut self.silence;
-        std::future::poll_fn(|task| {
+        std::future::poll_fn(move |task| {
             let polled = drive(driver, wakes, waker, task, |context| answer.as_mut().poll(context));
             match polled {
                 Poll::Ready(answer) => {
@@ -83,7 +84,6 @@ impl Connection {
                 }
             }
         })
-        .await
     }
 
     /// The next part of an answer's body.

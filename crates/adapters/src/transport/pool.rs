@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response, Uri};
+use http::{Request, Uri};
 use http_body_util::Full;
 use mainstay_provider_core::Error;
 use tokio::time::Instant;
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::connect::Connector;
 use super::connection::{Connection, Unanswered};
 use super::reads::Reads;
-use super::{Base, TransportConfig, broken, unreachable_provider};
+use super::{Base, Incoming, TransportConfig, broken, unreachable_provider};
 
 /// The connections to one provider.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl Pool {
     }
 
     /// Sends a request on an idle connection or a new one, and waits for the head of the answer.
-    pub(super) async fn send(&self, mut request: Request<Full<Bytes>>) -> Result<Response<Reads>, Error> {
+    pub(super) async fn send(&self, mut request: Request<Full<Bytes>>) -> Result<Incoming, Error> {
         loop {
             let (mut connection, is_new) = match self.idle.take() {
                 Some(connection) => (connection, false),
@@ -63,7 +63,8 @@ impl Pool {
                 Ok(response) => {
                     // The connection goes back to the idle ones at the end of the body, and is closed if the body is
                     // dropped before.
-                    return Ok(response.map(|body| Reads::direct(body, connection, self.idle.clone())));
+                    let reads = |body| Reads::direct(body, connection, self.idle.clone());
+                    return Ok(Incoming(response.map(reads)));
                 }
                 Err(Unanswered::Unsent(unsent)) if !is_new => request = *unsent,
                 Err(Unanswered::Unsent(_)) => {
