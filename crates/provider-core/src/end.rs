@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::chat::{Assembler, ChatChunk, ChatResponse, FinishReason};
+use crate::chat::{Assembler, ChatChunk, ChatResponse, Delta, FinishReason, TokenUsage, replay};
 use crate::error::Error;
 use crate::usage::Usage;
 use crate::wire::Wire;
@@ -33,6 +33,8 @@ pub struct End {
     pub answer: Option<ChatResponse>,
     /// Every chunk as it came: if the hook asked for it ([`Keep::Chunks`]).
     pub chunks: Option<Vec<Wire<ChatChunk>>>,
+    /// All that was written, of all choices together: if the hook asked for just that ([`Keep::Text`]).
+    pub written: Option<Written>,
     /// What broke after every choice had its finish reason (a reset before `[DONE]`): the answer is complete, the
     /// caller never sees this.
     pub late_error: Option<Error>,
@@ -52,6 +54,49 @@ pub enum Outcome {
     Dropped,
 }
 
+/// What was written, and what the provider said of it: enough to reckon what it cost.
+#[derive(Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Written {
+    /// Texts, refusals, reasoning, and names and arguments of tool calls, of all choices, as they came. Not to be read: to be
+    /// counted.
+    pub text: String,
+    /// The last usage that the provider told, in its own words.
+    pub usage: Option<TokenUsage>,
+}
+
+impl Written {
+    fn push_delta(&mut self, delta: &Delta) {
+        let texts = [&delta.content, &delta.refusal, &delta.reasoning_content];
+        texts.into_iter().flatten().for_each(|text| self.text.push_str(text));
+        if delta.reasoning_content.is_none() {
+            let thinking = delta.thinking_blocks.iter().filter_map(|block| block.thinking.as_deref());
+            thinking.for_each(|text| self.text.push_str(text));
+        }
+        for function in delta.tool_calls.iter().filter_map(|call| call.function.as_ref()) {
+            [&function.name, &function.arguments]
+                .into_iter()
+                .flatten()
+                .for_each(|text| self.text.push_str(text));
+        }
+    }
+
+    fn of_whole(answer: &ChatResponse) -> Self {
+        let mut written = Self { text: String::new(), usage: answer.usage.clone() };
+        for chunk in replay(answer.clone()) {
+            chunk.choices.iter().for_each(|choice| written.push_delta(&choice.delta));
+        }
+        written
+    }
+}
+
+/// What was written is somebody's data: only its length is shown.
+impl fmt::Debug for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Written").field("bytes", &self.text.len()).field("usage", &self.usage).finish()
+    }
+}
+
 /// What of the answer a hook wants at the end. Asking for nothing costs no memory.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
@@ -59,6 +104,8 @@ pub enum Keep {
     /// Usage and finish reason only.
     #[default]
     Nothing,
+    /// All that was written too, as one text to be counted: cheaper than the answer, as its pieces are not taken apart.
+    Text,
     /// The assembled answer too.
     Answer,
     /// Every chunk as it came too, and the assembled answer.
@@ -75,6 +122,7 @@ impl End {
             at: Instant::now(),
             answer: (keep >= Keep::Answer).then(|| ChatResponse::clone(answer)),
             chunks: None,
+            written: (keep == Keep::Text).then(|| Written::of_whole(answer)),
             late_error: None,
             raw: answer.raw().filter(|_| keep >= Keep::Answer).cloned(),
         }
@@ -122,7 +170,31 @@ pub(crate) struct Watch {
     last: Option<u32>,
     content_chunks: u64,
     kept: Option<Box<Kept>>,
+    writing: Option<Box<Writing>>,
     ended: bool,
+}
+
+/// What was written so far.
+#[derive(Default)]
+struct Writing {
+    written: Written,
+    /// Where the text of the last chunk stood in it.
+    near: usize,
+}
+
+impl Writing {
+    fn see(&mut self, chunk: &Wire<ChatChunk>) {
+        match chunk.as_plain() {
+            // Nearly every chunk, and it need not be taken apart.
+            Some(plain) if plain.index == 0 => chunk.push_text_near(&mut self.near, &mut self.written.text),
+            _ => {
+                chunk.choices.iter().for_each(|choice| self.written.push_delta(&choice.delta));
+                if chunk.usage.is_some() {
+                    self.written.usage.clone_from(&chunk.usage);
+                }
+            }
+        }
+    }
 }
 
 /// What a hook asked to be kept of the answer.
@@ -140,6 +212,9 @@ impl Watch {
                 kept.chunks.get_or_insert_default();
             }
         }
+        if keep == Keep::Text {
+            self.writing.get_or_insert_default();
+        }
         self.hooks.push(hook);
     }
 
@@ -154,6 +229,9 @@ impl Watch {
             None => self.see_all(chunk),
         }
         self.content_chunks += u64::from(chunk.has_content());
+        if let Some(writing) = &mut self.writing {
+            writing.see(chunk);
+        }
         if let Some(kept) = &mut self.kept {
             kept.answer.push(chunk);
             if let Some(chunks) = &mut kept.chunks {
@@ -205,6 +283,7 @@ impl Watch {
             at: Instant::now(),
             answer,
             chunks,
+            written: self.writing.take().map(|writing| writing.written),
             late_error,
             raw: None,
         };

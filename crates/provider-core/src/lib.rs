@@ -32,7 +32,7 @@ pub use self::call::{CacheDirective, Call, Context, ContextData, Namespace, Retr
 pub use self::chat::{ChatChunk, ChatRequest, ChatResponse, FinishReason, Message};
 pub use self::digest::{Digest, DigestWriter};
 pub use self::embed::{BoxEmbedder, EmbedCall, EmbedInput, EmbedReply, EmbedRequest, Embedder};
-pub use self::end::{End, Keep, Outcome};
+pub use self::end::{End, Keep, Outcome, Written};
 pub use self::error::{BoxError, Error, ErrorKind, Remedy, Timer};
 pub use self::event::{Event, Events, Severity};
 pub use self::lossless::Extra;

@@ -490,6 +490,51 @@ async fn a_stream_that_panics_while_polled_ends_once() {
     assert_outcome(&ends.the_one(), "dropped");
 }
 
+// What was written.
+
+#[tokio::test]
+async fn a_hook_that_counts_gets_all_that_was_written_and_nothing_is_assembled() {
+    let ends = Ends::default();
+    let pieces = [
+        Piece::Role,
+        Piece::Reasoning("hm ".into()),
+        Piece::text("a "),
+        Piece::tool_call(0, "call_1", "get"),
+        Piece::arguments(0, "{}"),
+        Piece::chunk(chunk_of(&[(1, " other", None)])),
+        Piece::Stall,
+    ];
+    let reply = streamed(pieces).on_end_keeping(Keep::Text, ends.hook());
+    let mut chunks = reply.into_stream();
+    for _ in 0..6 {
+        chunks.next().await.unwrap().unwrap();
+    }
+    drop(chunks);
+    let end = ends.the_one();
+    assert_eq!(end.written.unwrap().text, "hm a get{} other");
+    assert!(end.answer.is_none());
+}
+
+#[tokio::test]
+async fn what_was_written_comes_with_the_providers_own_usage() {
+    let ends = Ends::default();
+    let both = ends.clone();
+    let reply = streamed(whole_script()).on_end_keeping(Keep::Text, ends.hook());
+    reply.on_end_keeping(Keep::Answer, both.hook()).collect().await.unwrap();
+    for end in ends.0.lock().unwrap().iter() {
+        let written = end.written.as_ref().unwrap();
+        assert_eq!(
+            (written.text.as_str(), written.usage.as_ref().unwrap().to_usage()),
+            ("a b c", Usage::new(3, 4))
+        );
+        assert_eq!(end.answer.as_ref().unwrap().text(), "a b c");
+    }
+    let whole = Ends::default();
+    let answer = ChatResponse::new("m", Message::assistant("a b c"), FinishReason::Stop);
+    let _reply = Reply::whole(ReplyHead::new("p", "m"), answer).on_end_keeping(Keep::Text, whole.hook());
+    assert_eq!(whole.the_one().written.unwrap().text, "a b c");
+}
+
 // Wakers.
 
 #[tokio::test]
