@@ -1,8 +1,12 @@
 //! Two questions side by side.
 
+use super::asks::Asks;
+use super::denial::{Denied, denials};
+use super::doubt::{Doubt, Doubts};
+use super::form::{is_denied_form, is_form_of};
 use super::lexicon::{Class, Joint, Lexicon, Note, Tense};
 use super::order::{self, Order};
-use super::question::{Asks, Question, Word};
+use super::question::{Question, Word};
 use super::{Difference, Verdict};
 
 /// Two questions, and which word of one is which of the other.
@@ -298,176 +302,10 @@ impl<'a> Comparison<'a> {
     }
 }
 
-/// What may change an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Doubt {
-    /// A word that only one question has.
-    Word,
-    /// A name that only one has; not a part of one that both have.
-    Name,
-    /// A number that only one has.
-    Number,
-    /// `second`, `next`.
-    Ordinal,
-    /// One speaks of something that went wrong.
-    Trouble,
-    /// One is denied, the other is not.
-    Denied,
-    /// What both say stands in another order.
-    Moved,
-    /// Another kind of answer is asked for.
-    Asked,
-}
-
-/// How often each of them was met.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Doubts(pub(crate) [u8; 8]);
-
-/// How much nearer the questions must be for each. Found on labelled traffic: words that only one question has say little
-/// that the vectors do not say better.
-const WEIGHTS: [(Doubt, f32); 8] = [
-    (Doubt::Word, 0.001),
-    (Doubt::Name, 0.01),
-    (Doubt::Number, 0.04),
-    (Doubt::Ordinal, 0.04),
-    (Doubt::Trouble, 0.04),
-    (Doubt::Denied, 0.0),
-    (Doubt::Moved, 0.0),
-    (Doubt::Asked, 0.003),
-];
-
-impl Doubts {
-    fn add(&mut self, doubt: Doubt) {
-        self.0[doubt as usize] = self.0[doubt as usize].saturating_add(1);
-    }
-
-    fn sum(&self) -> f32 {
-        WEIGHTS.iter().map(|(doubt, weight)| f32::from(self.0[*doubt as usize]) * weight).sum()
-    }
-
-    /// The heaviest of those that were met.
-    fn because(&self) -> Option<Difference> {
-        let met = WEIGHTS.iter().filter(|(doubt, _)| self.0[*doubt as usize] > 0);
-        met.max_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(doubt, _)| doubt.difference())
-    }
-}
-
-impl Doubt {
-    fn difference(self) -> Difference {
-        match self {
-            Self::Word => Difference::Word,
-            Self::Name => Difference::Name,
-            Self::Number | Self::Ordinal => Difference::Number,
-            Self::Trouble => Difference::Trouble,
-            Self::Denied => Difference::Negation,
-            Self::Moved => Difference::Order,
-            Self::Asked => Difference::Asked,
-        }
-    }
-}
-
 /// Whether a name stands beside another one that both questions have: `Donald` in `Donald Trump`.
 fn is_part_of_name(question: &Question, other: &[Option<u16>], at: usize) -> bool {
     let words = &question.words;
     let before = words[at].joins_name && other[at - 1].is_some();
     let after = words.get(at + 1).is_some_and(|next| next.joins_name && other[at + 1].is_some());
     before || after
-}
-
-/// What the first negation of a question denies.
-struct Denied {
-    /// The word right after it.
-    key: u64,
-    /// From the negation to the third word after it that says what the question is about.
-    from: usize,
-    to: usize,
-}
-
-impl Denied {
-    fn of(question: &Question) -> Option<Self> {
-        let from = question.words.iter().position(|word| word.is(Class::Negation))?;
-        let mut after =
-            question.words.iter().enumerate().skip(from + 1).filter(|(_, word)| word.is_content());
-        let (at, word) = after.next()?;
-        let to = after.nth(1).map_or(question.words.len(), |(at, _)| at).max(at);
-        Some(Self { key: word.key, from, to })
-    }
-
-    /// Whether the other question says this word, and does not deny it.
-    fn is_affirmed_in(&self, other: &Self, question: &Question) -> bool {
-        let places = question.words.iter().enumerate().filter(|(_, word)| word.key == self.key);
-        let mut outside = places.map(|(at, _)| at < other.from || at > other.to).peekable();
-        outside.peek().is_some() && outside.all(|outside| outside)
-    }
-}
-
-/// How often something is denied. "Or not" denies nothing.
-fn denials(question: &Question) -> usize {
-    let words = &question.words;
-    (0..words.len())
-        .filter(|at| words[*at].is(Class::Negation))
-        .filter(|at| {
-            // "Or not", "if not", "why not" deny nothing.
-            !at.checked_sub(1).is_some_and(|before| {
-                words[before].joint() == Some(Joint::Or) || words[before].note == Note::Perhaps
-            })
-        })
-        .count()
-}
-
-/// `happy` and `unhappy`.
-fn is_denied_form(word: &str, denied: &str) -> bool {
-    const PREFIXES: &[&str] = &["un", "in", "im", "il", "ir", "dis", "non", "anti", "mis"];
-    word.len() >= 3 && PREFIXES.iter().any(|prefix| denied.strip_prefix(prefix) == Some(word))
-}
-
-/// Whether one is a misspelling of the other, or made from the same root.
-fn is_form_of(a: &Question, b: &Question, one: &Word, other: &Word) -> bool {
-    let (one_letters, other_letters) = (a.letters(one), b.letters(other));
-    if !one_letters.is_ascii() || !other_letters.is_ascii() {
-        return false;
-    }
-    let (short, long) = if one_letters.len() <= other_letters.len() {
-        (one_letters.as_bytes(), other_letters.as_bytes())
-    } else {
-        (other_letters.as_bytes(), one_letters.as_bytes())
-    };
-    if short.len() < 4 || long.len() - short.len() > 6 {
-        return false;
-    }
-    if one.known.is_of_sort(&other.known) || Lexicon::get().are_opposite(one.key, other.key) {
-        return false;
-    }
-    is_misspelling(short, long) || (!one.is_name && !other.is_name && has_same_root(short, long))
-}
-
-/// Two neighbours exchanged, or in words of five letters and more one letter more, less or other.
-fn is_misspelling(short: &[u8], long: &[u8]) -> bool {
-    let head = short.iter().zip(long).take_while(|(a, b)| a == b).count();
-    let tail = short[head..].iter().rev().zip(long[head..].iter().rev()).take_while(|(a, b)| a == b).count();
-    let (a, b) = (&short[head..short.len() - tail], &long[head..long.len() - tail]);
-    match (a, b) {
-        ([], [_]) => short.len() >= 5 && head > 0,
-        ([_], [_]) => short.len() >= 6 && head > 0,
-        ([a, b], [c, d]) => a == d && b == c,
-        _ => false,
-    }
-}
-
-fn has_same_root(short: &[u8], long: &[u8]) -> bool {
-    const ENDINGS: &[&str] = &[
-        "", "e", "s", "es", "y", "ing", "ed", "er", "or", "ers", "ors", "ion", "ions", "ation", "ations",
-        "ization", "ment", "ments", "al", "ally", "ness", "ity", "ive", "able", "ance", "ence", "ant", "ent",
-        "ancy", "ency", "ful", "ous", "ize", "ized", "izing", "ise", "ised", "ising", "ify", "ication",
-        "ical", "ics", "ic", "ism", "ist", "ists", "ly", "ure", "age", "t", "th", "d", "ied", "ies", "ying",
-        "ary", "ory", "ative",
-    ];
-    let head = short.iter().zip(long).take_while(|(a, b)| a == b).count();
-    if head < 5 && !(head == 4 && short.len() == 4) {
-        return false;
-    }
-    let is_ending = |rest: &[u8]| ENDINGS.iter().any(|ending| ending.as_bytes() == rest);
-    // The common head may reach into the endings (`organi-ze`, `organi-zation`).
-    (0..=2)
-        .any(|back| head >= back + 4 && is_ending(&short[head - back..]) && is_ending(&long[head - back..]))
 }

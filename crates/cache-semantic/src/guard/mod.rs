@@ -4,10 +4,16 @@
 //! such difference and may only veto. What is different but may mean the same costs nearness instead (a *doubt*): the
 //! question must be that much nearer than the threshold says.
 
+mod asks;
 mod compare;
+mod denial;
+mod doubt;
+mod form;
 mod lexicon;
 mod order;
 mod question;
+mod reader;
+mod shape;
 mod stem;
 
 use std::fmt;
