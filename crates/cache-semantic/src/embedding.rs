@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mainstay_provider_core::{BoxEmbedder, EmbedCall, EmbedRequest, Embedder, Error, ErrorKind};
+use mainstay_provider_core::{BoxEmbedder, EmbedCall, EmbedRequest, Embedder, Error, ErrorKind, Namespace};
 
 /// What makes vectors of questions, with the name that their partition bears.
 #[derive(Debug, Clone)]
@@ -39,7 +39,19 @@ impl Embedding {
     /// # Cancellation
     /// Dropping the future cancels the call.
     pub async fn embed(&self, text: &str) -> Result<Arc<[f32]>, Error> {
-        self.ask(vec![text.to_owned()]).await?.pop().ok_or_else(no_vector)
+        self.embed_for(&Namespace::default(), text).await
+    }
+
+    /// The same for a tenant: an embedder that keeps vectors, or computes the same text once for all who wait for it, does
+    /// so within the namespace.
+    ///
+    /// # Errors
+    /// As [`Embedding::embed`].
+    ///
+    /// # Cancellation
+    /// As [`Embedding::embed`].
+    pub async fn embed_for(&self, namespace: &Namespace, text: &str) -> Result<Arc<[f32]>, Error> {
+        self.ask(namespace, vec![text.to_owned()]).await?.pop().ok_or_else(no_vector)
     }
 
     /// The vectors of many texts, in their order, asked for 32 at a time.
@@ -50,7 +62,7 @@ impl Embedding {
         let mut vectors = Vec::with_capacity(texts.len());
         for batch in texts.chunks(32) {
             let asked = batch.iter().map(|text| text.as_ref().to_owned()).collect();
-            let answered = self.ask(asked).await?;
+            let answered = self.ask(&Namespace::default(), asked).await?;
             if answered.len() != batch.len() {
                 return Err(no_vector());
             }
@@ -59,8 +71,9 @@ impl Embedding {
         Ok(vectors)
     }
 
-    async fn ask(&self, texts: Vec<String>) -> Result<Vec<Arc<[f32]>>, Error> {
-        let call = EmbedCall::new(EmbedRequest::new(&*self.model, texts));
+    async fn ask(&self, namespace: &Namespace, texts: Vec<String>) -> Result<Vec<Arc<[f32]>>, Error> {
+        let mut call = EmbedCall::new(EmbedRequest::new(&*self.model, texts));
+        call.context.data_mut().namespace = namespace.clone();
         let reply = self.embedder.embed(call).await?;
         reply.vectors.into_iter().map(|vector| unit(vector).ok_or_else(no_vector)).collect()
     }

@@ -1,5 +1,6 @@
 //! Vectors that were computed once are kept.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context as TaskContext, Poll};
@@ -51,7 +52,7 @@ impl CacheConfig {
 
 /// An embedder that keeps the vectors it was given, in memory, by namespace and text.
 ///
-/// The same text asked by several callers at once is computed once. A failure is told and not kept. A call with tokens
+/// The same text asked by several callers at once, or several times in one call, is computed once. A failure is told and not kept. A call with tokens
 /// instead of texts goes through. A tenant's vectors are that tenant's: how fast an answer comes says nothing about what
 /// others asked.
 ///
@@ -174,7 +175,9 @@ impl<E: Identified> CachedEmbedder<E> {
         for key in &keys {
             found.push(self.fresh(key).await);
         }
-        let missing: Vec<usize> = (0..keys.len()).filter(|index| found[*index].is_none()).collect();
+        let mut asked = HashSet::new();
+        let missing: Vec<usize> =
+            (0..keys.len()).filter(|index| found[*index].is_none() && asked.insert(keys[*index])).collect();
         self.counts.hits.fetch_add((keys.len() - missing.len()) as u64, Ordering::Relaxed);
         let mut told = None;
         if !missing.is_empty() {
@@ -182,10 +185,13 @@ impl<E: Identified> CachedEmbedder<E> {
             self.counts.misses.fetch_add(missing.len() as u64, Ordering::Relaxed);
             let (told_now, computed) = taken_apart(reply, missing.len())?;
             told = Some(told_now);
-            for (index, kept) in missing.iter().zip(computed) {
-                let kept = Arc::new(kept);
-                self.vectors.insert(keys[*index], kept.clone()).await;
-                found[*index] = Some(kept);
+            let computed: HashMap<Key, Arc<Kept>> =
+                missing.iter().map(|index| keys[*index]).zip(computed.map(Arc::new)).collect();
+            for (key, kept) in &computed {
+                self.vectors.insert(*key, kept.clone()).await;
+            }
+            for (place, key) in found.iter_mut().zip(&keys) {
+                *place = place.take().or_else(|| computed.get(key).cloned());
             }
         }
         let found: Vec<_> = found.into_iter().flatten().collect();

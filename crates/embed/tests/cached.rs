@@ -53,6 +53,17 @@ async fn only_what_is_missing_is_asked() {
 }
 
 #[tokio::test]
+async fn the_same_text_twice_in_one_call_is_asked_once() {
+    let upstream = ScriptedEmbedder::new([]);
+    let embedder = cached(&upstream);
+    let reply = embedder.embed(ask(&["a", "b", "a"])).await.unwrap();
+    assert_eq!(upstream.calls()[0].request.input.texts().unwrap(), ["a", "b"]);
+    assert_eq!(reply.vectors.len(), 3);
+    assert_eq!(reply.vectors[0], reply.vectors[2]);
+    assert_ne!(reply.vectors[0], reply.vectors[1]);
+}
+
+#[tokio::test]
 async fn nothing_is_shared_between_namespaces() {
     let upstream = ScriptedEmbedder::new([]);
     let embedder = cached(&upstream);
