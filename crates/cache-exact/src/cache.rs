@@ -299,7 +299,7 @@ impl ExactCache {
 /// Whether a reply is what its call asked for: not another cache's answer, not a lesser rung's, not one to half of the
 /// conversation.
 fn is_the_answer(head: &ReplyHead) -> bool {
-    matches!(head.cache, CacheStatus::Bypass | CacheStatus::Miss)
+    matches!(head.cache, CacheStatus::Bypass | CacheStatus::Miss | CacheStatus::Vetoed { .. })
         && head.level == Level::Primary
         && head.shortened == 0
 }

@@ -232,7 +232,7 @@ where
         } else {
             self.cache.shared();
             // A cache beneath may have answered the one who began; then it answers this one too, and says so.
-            if matches!(head.cache, CacheStatus::Bypass | CacheStatus::Miss) {
+            if matches!(head.cache, CacheStatus::Bypass | CacheStatus::Miss | CacheStatus::Vetoed { .. }) {
                 head.cache = CacheStatus::Coalesced;
             }
             head.attempts = 0;

@@ -7,7 +7,7 @@ use common::{Lab, call, lab, lab_with, streaming};
 use mainstay_cache_exact::ExactCacheLayer;
 use mainstay_provider_core::chat::{ChatResponse, Message, Role, Tool, ToolCall};
 use mainstay_provider_core::test_kit::{Piece, Scripted, Step};
-use mainstay_provider_core::{CacheStatus, Call, ErrorKind, FinishReason, Level, Provider, Rescued};
+use mainstay_provider_core::{CacheStatus, Call, Decided, ErrorKind, FinishReason, Level, Provider, Rescued};
 use serde_json::json;
 use std::time::Duration;
 
@@ -86,7 +86,10 @@ async fn what_another_cache_a_lesser_rung_or_half_a_conversation_gave_is_not_kep
     let steps = [
         (
             "semantic",
-            yes().head(|head| head.cache = CacheStatus::SemanticHit { age: Duration::ZERO, score: 0.99 }),
+            yes().head(|head| {
+                head.cache =
+                    CacheStatus::SemanticHit { age: Duration::ZERO, score: 0.99, decided: Decided::Threshold }
+            }),
             "semantic_hit",
         ),
         ("stale", yes().head(|head| head.cache = CacheStatus::Stale { age: Duration::ZERO }), "stale"),

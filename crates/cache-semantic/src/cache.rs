@@ -1,25 +1,23 @@
 //! The cache behind the layer: looking up, keeping, learning.
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use mainstay_provider_core::{
-    CacheStatus, Call, Event, Events, Namespace, Pace, Recording, Reply, Severity, Usage,
-};
+use mainstay_provider_core::{Call, Event, Events, Namespace, Pace, Recording, Reply, Severity};
 
 use crate::config::SemanticConfig;
 use crate::decision::{By, Decision, choose};
 use crate::eligible::{Question, Skip, is_worth_embedding, question};
 use crate::embedding::Embedding;
-use crate::guard::{Asked, Difference};
+use crate::guard::Asked;
 use crate::guarded::Guarded;
-use crate::labels::{Change, Entry, Label, Labels};
+use crate::labels::Labels;
 use crate::layer::{OnDecision, Price};
 use crate::partition::Partition;
-use crate::store::{EntryId, Neighbour, NewEntry, StoreStats};
+use crate::stats::{Counters, SemanticStats};
+use crate::store::{EntryId, Neighbour, NewEntry};
 use crate::verifier::{Judge, Verifier};
 
 /// What all services of a layer share.
@@ -43,6 +41,20 @@ pub(crate) struct Shared {
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// How near a question must be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Threshold {
+    least: f32,
+    /// Whether evidence for a bound says so.
+    is_calibrated: bool,
+}
+
+impl Threshold {
+    fn fixed(least: f32) -> Self {
+        Self { least, is_calibrated: false }
     }
 }
 
@@ -89,14 +101,14 @@ impl Shared {
         }
     }
 
-    /// The threshold for a call: a caller may only raise it.
-    fn threshold(&self, call: &Call, partition: &Partition) -> Option<f32> {
+    /// The threshold for a call: a caller may only raise it. `None` where only exact texts are safe.
+    fn threshold(&self, call: &Call, partition: &Partition) -> Option<Threshold> {
         let own = match &self.labels {
-            Some(labels) => labels.threshold(&partition.digest),
-            None => Some(self.config.threshold),
+            Some(labels) => Threshold { least: labels.threshold(&partition.digest)?, is_calibrated: true },
+            None => Threshold::fixed(self.config.threshold),
         };
         let asked = call.context().extensions.get::<crate::MinSimilarity>();
-        own.map(|own| asked.map_or(own, |asked| own.max(asked.0)))
+        Some(asked.filter(|asked| asked.0 > own.least).map_or(own, |asked| Threshold::fixed(asked.0)))
     }
 
     /// Looks a question up. The one place where anything is read for a caller.
@@ -109,7 +121,7 @@ impl Shared {
         &self,
         call: &Call,
         looked: &mut Looked,
-        threshold: Option<f32>,
+        threshold: Option<Threshold>,
     ) -> (Decision, Option<Recording>) {
         let (partition, text) = (&looked.partition, &looked.question.text);
         let Some(same) = self.store.ask(|store| store.by_text(partition, text)).await else {
@@ -126,7 +138,11 @@ impl Shared {
         if threshold.is_none() && self.labels.is_none() {
             return (Decision::miss(By::ExactOnly), None);
         }
-        let embedded = tokio::time::timeout(self.config.embed_timeout, self.embedding.embed(text)).await;
+        let embedded = tokio::time::timeout(
+            self.config.embed_timeout,
+            self.embedding.embed_for(&partition.namespace, text),
+        )
+        .await;
         let vector = match embedded {
             Ok(Ok(vector)) => vector,
             Ok(Err(error)) => return self.not_embedded(&error.to_string()),
@@ -142,11 +158,12 @@ impl Shared {
         });
         looked.nearest = found.first().cloned();
         let Some(threshold) = threshold else { return (Decision::miss(By::ExactOnly), None) };
-        let decision = choose(&Asked::new(text, self.config.guards), &found, threshold);
+        let decision = choose(&Asked::new(text, self.config.guards), &found, threshold.least);
         if !decision.is_hit {
             return (decision, None);
         }
-        let decision = self.verify(text, &found, decision).await;
+        let by = if threshold.is_calibrated { By::Calibrated } else { By::Nearness };
+        let decision = self.verify(text, &found, decision.but(by)).await;
         if decision.is_hit { self.fetch(partition, decision).await } else { (decision, None) }
     }
 
@@ -181,10 +198,7 @@ impl Shared {
     pub(crate) fn reply(&self, call: &Call, decision: &Decision, recording: &Recording) -> Reply {
         let mut head = recording.head();
         head.started = Some(tokio::time::Instant::now());
-        head.cache = CacheStatus::SemanticHit {
-            age: decision.age.unwrap_or_default(),
-            score: decision.score.unwrap_or(1.0).min(1.0),
-        };
+        head.cache = decision.status();
         recording.reply(head, call.is_stream(), self.pace)
     }
 
@@ -214,7 +228,9 @@ impl Shared {
     /// is looked for by its text only. A store wants a vector all the same.
     pub(crate) async fn embed_late(&self, looked: &mut Looked) {
         if looked.vector.is_none() {
-            looked.vector = self.embedding.embed(&looked.question.text).await.ok();
+            let Looked { partition, question, .. } = looked;
+            let embedded = self.embedding.embed_for(&partition.namespace, &question.text).await;
+            looked.vector = embedded.ok();
         }
     }
 
@@ -232,167 +248,11 @@ impl Shared {
     fn chance(&self) -> std::sync::MutexGuard<'_, fastrand::Rng> {
         self.chance.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    /// Learns from a miss: whether the nearest entry's answer would have done.
-    pub(crate) async fn learn_from_miss(&self, looked: &Looked, fresh: &Recording) {
-        let (Some(_), Some(nearest)) = (&self.labels, &looked.nearest) else { return };
-        if nearest.text == looked.question.text {
-            return;
-        }
-        let verdict = Asked::new(&looked.question.text, self.config.guards).compare(&nearest.text);
-        let worth = nearest.score - verdict.doubt;
-        // What a guard vetoes is not served at any threshold, and what is far teaches nothing.
-        if verdict.veto.is_some() || worth < 0.70 {
-            return;
-        }
-        let Some(kept) = self.store.ask(|store| store.fetch(&looked.partition, nearest.id)).await.flatten()
-        else {
-            return;
-        };
-        let is_same = self.judge.is_same(&looked.question.text, &text_of(&kept), &text_of(fresh)).await;
-        let Some(is_same) = is_same else { return };
-        // Served but for the fall back to exact texts: the evidence that leads out of it.
-        let was_hit = worth >= self.config.threshold;
-        self.learn(&looked.partition, Label { entry: nearest.id, worth, is_same, was_hit }, None).await;
-    }
-
-    /// Learns from a hit that was asked again.
-    pub(crate) async fn learn_from_hit(
-        &self,
-        looked: &Looked,
-        decision: &Decision,
-        kept: &Recording,
-        fresh: &Recording,
-    ) {
-        let (Some(entry), Some(worth), Some(score)) = (decision.entry, decision.worth(), decision.score)
-        else {
-            return;
-        };
-        let is_same = self.judge.is_same(&looked.question.text, &text_of(kept), &text_of(fresh)).await;
-        let Some(is_same) = is_same else { return };
-        self.counters.rechecked.fetch_add(1, Ordering::Relaxed);
-        self.learn(&looked.partition, Label { entry, worth, is_same, was_hit: true }, Some(score)).await;
-    }
-
-    async fn learn(&self, partition: &Partition, label: Label, served_at: Option<f32>) {
-        let (change, fate) = match &self.labels {
-            Some(labels) => labels.add(&partition.digest, label),
-            None if label.is_same => (Change::None, Entry::Keep),
-            None => (Change::None, Entry::Tighten),
-        };
-        if let Some(score) = served_at
-            && !label.is_same
-        {
-            self.counters.confirmed_wrong.fetch_add(1, Ordering::Relaxed);
-            let above = if fate == Entry::ExactOnly { 1.0 } else { score };
-            self.store.ask(|store| store.tighten(partition, label.entry, above)).await;
-            self.events.send(|| {
-                Event::new("semantic.wrong_hit", Severity::Warning)
-                    .with("namespace", partition.namespace.as_str().to_owned())
-                    .with("score", format!("{score:.4}"))
-            });
-        }
-        match change {
-            Change::None => {}
-            Change::Threshold(threshold) => self.events.send(|| {
-                Event::new("semantic.threshold", Severity::Info)
-                    .with("namespace", partition.namespace.as_str().to_owned())
-                    .with("threshold", format!("{threshold:.2}"))
-            }),
-            Change::ExactOnly => self.events.send(|| {
-                Event::new("semantic.exact_only", Severity::Alert)
-                    .with("namespace", partition.namespace.as_str().to_owned())
-                    .with("reason", "no safe threshold: exact only")
-            }),
-        }
-    }
 }
 
 /// Whether an entry is young enough for what the caller said.
 fn is_fresh(call: &Call, age: Duration) -> bool {
     call.context().cache.max_age.is_none_or(|most| age <= most)
-}
-
-fn text_of(recording: &Recording) -> String {
-    recording.whole().text().into_owned()
-}
-
-/// What was counted since the layer was made.
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    exact: AtomicU64,
-    near: AtomicU64,
-    misses: AtomicU64,
-    skipped: AtomicU64,
-    vetoed: [AtomicU64; Difference::ALL.len()],
-    kept: AtomicU64,
-    rechecked: AtomicU64,
-    confirmed_wrong: AtomicU64,
-    embedder_failed: AtomicU64,
-    store_failed: AtomicU64,
-    saved: Mutex<Usage>,
-}
-
-impl Counters {
-    fn count(&self, decision: &Decision, saved: Option<Usage>) {
-        let counter = match decision.by {
-            By::ExactText => &self.exact,
-            By::Nearness | By::Verifier => &self.near,
-            By::Skip(_) => &self.skipped,
-            _ => &self.misses,
-        };
-        counter.fetch_add(1, Ordering::Relaxed);
-        match decision.by {
-            By::Guard(difference) => {
-                if let Some(at) = Difference::ALL.iter().position(|known| *known == difference) {
-                    self.vetoed[at].fetch_add(1, Ordering::Relaxed);
-                }
-            }
-            By::Store => _ = self.store_failed.fetch_add(1, Ordering::Relaxed),
-            _ => {}
-        }
-        if let Some(saved) = saved {
-            *self.saved.lock().unwrap_or_else(PoisonError::into_inner) += saved;
-        }
-    }
-}
-
-/// What a semantic cache did since it was made.
-#[derive(Debug, Clone, Default, PartialEq)]
-#[non_exhaustive]
-pub struct SemanticStats {
-    /// Hits by the very text.
-    pub exact_hits: u64,
-    /// Hits by nearness.
-    pub near_hits: u64,
-    /// Looked for and not found.
-    pub misses: u64,
-    /// Not looked for.
-    pub skipped: u64,
-    /// Misses by the guard whose veto they were.
-    pub vetoes: BTreeMap<&'static str, u64>,
-    /// Answers kept.
-    pub kept: u64,
-    /// Hits that were asked again.
-    pub rechecked: u64,
-    /// Of these, wrong ones.
-    pub confirmed_wrong: u64,
-    /// Misses because the embedder said nothing in time, or failed.
-    pub embedder_failed: u64,
-    /// Misses because the store said nothing in time, failed, or had lost the answer.
-    pub store_failed: u64,
-    /// Tokens that hits did not use.
-    pub saved: Usage,
-    /// How full the store is.
-    pub store: StoreStats,
-}
-
-impl SemanticStats {
-    /// The share of questions looked for that were found; 0 when none was.
-    pub fn hit_rate(&self) -> f64 {
-        let hits = self.exact_hits + self.near_hits;
-        crate::calibrate::share(hits, hits + self.misses).unwrap_or(0.0)
-    }
 }
 
 /// The cache of a [`SemanticLayer`](crate::SemanticLayer), to be read, purged and asked. Cloning copies a pointer.
@@ -406,26 +266,7 @@ impl SemanticCache {
 
     /// What it did so far.
     pub fn stats(&self) -> SemanticStats {
-        let counters = &self.0.counters;
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let vetoes = Difference::ALL.iter().zip(&counters.vetoed);
-        SemanticStats {
-            exact_hits: read(&counters.exact),
-            near_hits: read(&counters.near),
-            misses: read(&counters.misses),
-            skipped: read(&counters.skipped),
-            vetoes: vetoes
-                .map(|(name, count)| (name.as_str(), read(count)))
-                .filter(|(_, count)| *count > 0)
-                .collect(),
-            kept: read(&counters.kept),
-            rechecked: read(&counters.rechecked),
-            confirmed_wrong: read(&counters.confirmed_wrong),
-            embedder_failed: read(&counters.embedder_failed),
-            store_failed: read(&counters.store_failed),
-            saved: *counters.saved.lock().unwrap_or_else(PoisonError::into_inner),
-            store: self.0.store.store().stats(),
-        }
+        SemanticStats { store: self.0.store.store().stats(), ..self.0.counters.read() }
     }
 
     /// Forgets all of a namespace; says how many entries that were.
@@ -441,12 +282,13 @@ impl SemanticCache {
     pub async fn near(&self, call: &Call, threshold: f32) -> Option<Reply> {
         let question = self.0.question(call).ok()?;
         let mut looked = Looked { partition: self.0.partition(call), question, vector: None, nearest: None };
-        let (decision, recording) = self.0.look_up_at(call, &mut looked, Some(threshold)).await;
+        let (decision, recording) =
+            self.0.look_up_at(call, &mut looked, Some(Threshold::fixed(threshold))).await;
         recording.map(|recording| self.0.reply(call, &decision, &recording))
     }
 
     /// The threshold that stands for a call now; `None` where only exact texts are served.
     pub fn threshold(&self, call: &Call) -> Option<f32> {
-        self.0.threshold(call, &self.0.partition(call))
+        self.0.threshold(call, &self.0.partition(call)).map(|threshold| threshold.least)
     }
 }

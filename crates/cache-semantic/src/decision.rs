@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use mainstay_provider_core::{CacheStatus, Decided};
+
 use crate::eligible::Skip;
 use crate::guard::{Asked, Difference};
 use crate::store::{EntryId, Neighbour};
@@ -33,8 +35,10 @@ pub struct Decision {
 pub enum By {
     /// Hit: the very text was asked before.
     ExactText,
-    /// Hit: near enough, and nothing against it.
+    /// Hit: nearer than the threshold, and nothing against it.
     Nearness,
+    /// Hit: the same, with the threshold that evidence allows for the wanted share of wrong hits.
+    Calibrated,
     /// Hit: the verifier said that it is the same question.
     Verifier,
     /// Not looked at.
@@ -62,11 +66,17 @@ pub enum By {
 }
 
 impl By {
+    /// Whether the cache answers.
+    pub fn is_hit(self) -> bool {
+        matches!(self, Self::ExactText | Self::Nearness | Self::Calibrated | Self::Verifier)
+    }
+
     /// Its name in records, events and reports.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ExactText => "exact_text",
             Self::Nearness => "nearness",
+            Self::Calibrated => "calibrated",
             Self::Verifier => "verifier",
             Self::Skip(skip) => skip.as_str(),
             Self::NotEmbedded => "not_embedded",
@@ -115,9 +125,25 @@ impl Decision {
         self.score.map(|score| score - self.doubt)
     }
 
+    /// What a reply says of it.
+    pub(crate) fn status(&self) -> CacheStatus {
+        let score = self.score.unwrap_or(1.0).min(1.0);
+        let hit = |decided| CacheStatus::SemanticHit { age: self.age.unwrap_or_default(), score, decided };
+        match self.by {
+            By::ExactText => hit(Decided::ExactText),
+            By::Nearness => hit(Decided::Threshold),
+            By::Calibrated => hit(Decided::Calibrated),
+            By::Verifier => hit(Decided::Verifier),
+            By::Guard(_) | By::Doubt(_) | By::Tightened | By::Denied | By::Unverified => {
+                CacheStatus::Vetoed { score, by: self.by.as_str() }
+            }
+            _ => CacheStatus::Miss,
+        }
+    }
+
     #[must_use]
     pub(crate) fn but(mut self, by: By) -> Self {
-        self.is_hit = matches!(by, By::ExactText | By::Nearness | By::Verifier);
+        self.is_hit = by.is_hit();
         self.by = by;
         self
     }

@@ -197,7 +197,7 @@ impl SemanticBuilder {
             chance: std::sync::Mutex::new(
                 self.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed),
             ),
-            counters: crate::cache::Counters::default(),
+            counters: crate::stats::Counters::default(),
             embedder_is_down: false.into(),
         })))
     }

@@ -13,16 +13,18 @@ mod guarded;
 mod judge;
 mod labels;
 mod layer;
+mod learn;
 mod partition;
 mod service;
 #[cfg(feature = "serde")]
 mod span;
+mod stats;
 pub mod store;
 mod text;
 mod verifier;
 
 pub use self::bound::{fewest, interval, lower_bound, upper_bound};
-pub use self::cache::{SemanticCache, SemanticStats};
+pub use self::cache::SemanticCache;
 #[cfg(feature = "plot")]
 pub use self::calibrate::PlotError;
 pub use self::calibrate::{
@@ -39,6 +41,7 @@ pub use self::judge::SharedWords;
 pub use self::layer::{SemanticBuilder, SemanticLayer};
 pub use self::partition::Partition;
 pub use self::service::Semantic;
+pub use self::stats::SemanticStats;
 pub use self::store::{MemoryStore, SemanticStore};
 pub use self::text::normalise;
 pub use self::verifier::{Judge, Verifier};

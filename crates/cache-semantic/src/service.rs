@@ -90,7 +90,7 @@ async fn serve<S: Provider>(
     let (ttl, is_stream) = (shared.ttl(&call), call.is_stream());
     let mut reply = inner.ask(call).await?;
     if reply.head.cache == CacheStatus::Bypass {
-        reply.head.cache = CacheStatus::Miss;
+        reply.head.cache = decision.status();
     }
     // A cut conversation has another answer than the one that was asked for, and a spare one is no answer to keep.
     if directive.no_store || !is_primary(&reply.head) {
@@ -157,7 +157,10 @@ async fn ask_again<S: Provider>(inner: S, call: Call) -> Option<Recording> {
 fn is_primary(head: &ReplyHead) -> bool {
     head.level == Level::Primary
         && head.shortened == 0
-        && matches!(head.cache, CacheStatus::Bypass | CacheStatus::Miss | CacheStatus::Coalesced)
+        && matches!(
+            head.cache,
+            CacheStatus::Bypass | CacheStatus::Miss | CacheStatus::Vetoed { .. } | CacheStatus::Coalesced
+        )
 }
 
 fn not_cached(call: &Call) -> Error {

@@ -9,7 +9,9 @@ use common::{ask, ask_in, builder, echo, is_hit, settle, with};
 use mainstay_cache_semantic::{By, Decision, Difference, MinSimilarity, Skip};
 use mainstay_provider_core::chat::Message;
 use mainstay_provider_core::test_kit::{Piece, Scripted, Step};
-use mainstay_provider_core::{CacheStatus, Call, ChatRequest, ErrorKind, Level, Namespace, Provider};
+use mainstay_provider_core::{
+    CacheStatus, Call, ChatRequest, Decided, ErrorKind, Level, Namespace, Provider,
+};
 use tower::Layer;
 
 const RESET: &str = "How do I reset my password?";
@@ -25,9 +27,12 @@ async fn another_wording_gets_the_same_answer_and_says_how_near_it_was() {
     tokio::time::advance(Duration::from_secs(60)).await;
 
     let again = provider.ask(ask("How can I reset my password?")).await.unwrap();
-    let CacheStatus::SemanticHit { age, score } = again.head.cache else { panic!("{:?}", again.head.cache) };
+    let CacheStatus::SemanticHit { age, score, decided } = again.head.cache else {
+        panic!("{:?}", again.head.cache)
+    };
     assert!(age >= Duration::from_secs(60) && age < Duration::from_secs(61), "{age:?}");
     assert!((0.85..1.0).contains(&score), "{score}");
+    assert_eq!(decided, Decided::Threshold);
     assert_eq!(again.head.attempts, 0);
     assert_eq!(again.answer().unwrap().text(), format!("about: {RESET}"));
     assert_eq!(upstream.counts().calls, 1);
@@ -47,7 +52,9 @@ async fn the_very_text_needs_no_vector() {
     let asked = embedder.calls().len();
     for text in [RESET, "  How do  I reset my password? ", "How do I reset my\npassword?"] {
         let reply = provider.ask(ask(text)).await.unwrap();
-        assert_eq!(reply.head.cache, CacheStatus::SemanticHit { age: Duration::from_millis(20), score: 1.0 });
+        let age = Duration::from_millis(20);
+        let hit = CacheStatus::SemanticHit { age, score: 1.0, decided: Decided::ExactText };
+        assert_eq!(reply.head.cache, hit);
     }
     assert_eq!(embedder.calls().len(), asked);
 }

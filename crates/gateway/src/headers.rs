@@ -28,6 +28,7 @@ const NAMESPACE: &str = "x-mainstay-namespace";
 /// What the caches may do for the call; in an answer what they did.
 const CACHE_WORDS: &str = "x-mainstay-cache";
 const SCORE: HeaderName = HeaderName::from_static("x-mainstay-cache-score");
+const DECIDED: HeaderName = HeaderName::from_static("x-mainstay-cache-decided");
 const LATENCY: HeaderName = HeaderName::from_static("x-mainstay-latency-ms");
 
 /// How many headers an answer has at most, so that their table is made once.
@@ -190,9 +191,14 @@ pub(crate) fn describe(headers: &mut HeaderMap, head: &ReplyHead) {
         CacheStatus::Hit { age } | CacheStatus::Stale { age } => {
             headers.insert(header::AGE, HeaderValue::from(age.as_secs()));
         }
-        CacheStatus::SemanticHit { age, score } => {
+        CacheStatus::SemanticHit { age, score, decided } => {
             headers.insert(header::AGE, HeaderValue::from(age.as_secs()));
             insert(headers, SCORE, &format!("{score:.4}"));
+            headers.insert(DECIDED, HeaderValue::from_static(decided.as_str()));
+        }
+        CacheStatus::Vetoed { score, by } => {
+            insert(headers, SCORE, &format!("{score:.4}"));
+            headers.insert(DECIDED, HeaderValue::from_static(by));
         }
         _ => {}
     }
@@ -232,6 +238,26 @@ mod tests {
         }
         let told = Told::by(&map);
         told.context(told.id())
+    }
+
+    // The reply says score, age and what decided; of a miss, what spoke against the nearest.
+    #[test]
+    fn an_answer_of_the_semantic_cache_says_what_decided_it() {
+        let mut head = ReplyHead::new("sim", "echo");
+        let mut described = |cache| {
+            head.cache = cache;
+            let mut headers = HeaderMap::new();
+            describe(&mut headers, &head);
+            ["x-mainstay-cache", "age", "x-mainstay-cache-score", "x-mainstay-cache-decided"]
+                .map(|name| headers.get(name).map(|value| value.to_str().unwrap().to_owned()))
+        };
+        let age = Duration::from_secs(7);
+        let decided = mainstay::core::Decided::Calibrated;
+        let hit = described(CacheStatus::SemanticHit { age, score: 0.96, decided });
+        assert_eq!(hit.each_ref().map(Option::as_deref), [Some("semantic_hit"), Some("7"), Some("0.9600"), Some("calibrated")]);
+        let vetoed = described(CacheStatus::Vetoed { score: 0.99, by: "negation" });
+        assert_eq!(vetoed.each_ref().map(Option::as_deref), [Some("miss"), None, Some("0.9900"), Some("negation")]);
+        assert_eq!(described(CacheStatus::Miss).map(|value| value.is_some()), [true, false, false, false]);
     }
 
     // I3, test 14: a tenant whose name cannot be read must not land among those without one.

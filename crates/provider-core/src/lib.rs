@@ -41,7 +41,7 @@ pub use self::next::{Allowance, Needs, Next, ReportHeadroom};
 pub use self::provider::{BoxFuture, BoxProvider, Provider};
 pub use self::rate_limits::{RateLimit, RateLimits};
 pub use self::recording::{Pace, Recording};
-pub use self::reply::{BoxChunks, CacheStatus, ChunkResult, Chunks, Level, Reply, ReplyHead};
+pub use self::reply::{BoxChunks, CacheStatus, ChunkResult, Chunks, Decided, Level, Reply, ReplyHead};
 pub use self::rescued::Rescued;
 pub use self::trace::TraceParent;
 pub use self::usage::Usage;

@@ -122,6 +122,15 @@ pub enum CacheStatus {
         age: Duration,
         /// How near the question was to the stored one: cosine similarity, at most 1.
         score: f32,
+        /// What decided that the stored answer does.
+        decided: Decided,
+    },
+    /// The semantic cache had a near question, and something spoke against its answer: a miss with a reason.
+    Vetoed {
+        /// How near the question was to the stored one: cosine similarity, at most 1.
+        score: f32,
+        /// What spoke against it: the name of a guard, or who said no.
+        by: &'static str,
     },
     /// An expired entry answered, because nothing better was to be had.
     Stale {
@@ -137,11 +146,37 @@ impl CacheStatus {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Bypass => "bypass",
-            Self::Miss => "miss",
+            Self::Miss | Self::Vetoed { .. } => "miss",
             Self::Hit { .. } => "hit",
             Self::SemanticHit { .. } => "semantic_hit",
             Self::Stale { .. } => "stale",
             Self::Coalesced => "coalesced",
+        }
+    }
+}
+
+/// What decided that a stored answer was served by the semantic cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Decided {
+    /// The very text was asked before.
+    ExactText,
+    /// The question was nearer than a fixed threshold, and no guard spoke against it.
+    Threshold,
+    /// The same with the threshold that evidence allows for the wanted share of wrong hits.
+    Calibrated,
+    /// A verifier said that both questions are the same.
+    Verifier,
+}
+
+impl Decided {
+    /// Its name in reply headers, logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ExactText => "exact-text",
+            Self::Threshold => "threshold",
+            Self::Calibrated => "calibrated",
+            Self::Verifier => "verifier",
         }
     }
 }
