@@ -1,5 +1,6 @@
 //! A store that may fail: each call has its time, and after a few failures nobody waits for it (S2).
 
+use std::error::Error;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -56,8 +57,8 @@ impl Guarded {
                 self.succeeded();
                 Some(answer)
             }
-            Ok(Err(StoreError::Unreachable(_))) => {
-                self.failed("unreachable");
+            Ok(Err(StoreError::Unreachable(why))) => {
+                self.failed("unreachable", Some(&*why));
                 None
             }
             // It answered: what it holds is damaged, or not for this index. That is a miss and no outage.
@@ -66,7 +67,7 @@ impl Guarded {
                 None
             }
             Err(_) => {
-                self.failed("timeout");
+                self.failed("timeout", None);
                 None
             }
         }
@@ -95,17 +96,36 @@ impl Guarded {
         }
     }
 
-    fn failed(&self, reason: &'static str) {
+    fn failed(&self, reason: &'static str, why: Option<&(dyn Error + Send + Sync + 'static)>) {
         let failures = self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         self.left_alone_until.store(self.now() + millis(PAUSE), Ordering::Relaxed);
         if failures == FAILURES {
-            self.events.send(|| Event::new("semantic.store_down", Severity::Warning).with("reason", reason));
+            self.events.send(|| {
+                let event = Event::new("semantic.store_down", Severity::Warning).with("reason", reason);
+                match why {
+                    Some(why) => event.with("error", told(why)),
+                    None => event,
+                }
+            });
         }
     }
 
     fn now(&self) -> u64 {
         millis(self.begun.elapsed())
     }
+}
+
+/// The error with what caused it. The first line of each: what a server adds in others may quote what it was given.
+fn told(error: &(dyn Error + 'static)) -> String {
+    let first_line = |error: &dyn Error| error.to_string().lines().next().unwrap_or_default().to_owned();
+    let mut text = first_line(error);
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&first_line(error));
+        cause = error.source();
+    }
+    text
 }
 
 fn millis(time: Duration) -> u64 {

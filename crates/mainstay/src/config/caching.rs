@@ -38,8 +38,14 @@ pub struct CacheSettings {
     pub time_sensitive: Option<bool>,
     /// A Redis that several gateways share behind their memories: `"redis://host:6379/0"`.
     pub redis_url: Option<EnvText>,
+    /// What all keys in Redis begin with. Default `"mainstay"`.
+    pub redis_prefix: Option<String>,
+    /// Answers with more bytes than this are compressed in Redis (LZ4). Default 4096.
+    pub compress_over: Option<usize>,
     /// The longest that a call waits for Redis. Default `"50ms"`.
     pub store_timeout: Option<Span>,
+    /// After how many failures in a row Redis is left alone for a while. Default 3.
+    pub store_failures: Option<u32>,
 }
 
 impl CacheSettings {
@@ -66,6 +72,7 @@ impl CacheSettings {
             *place = flag.unwrap_or(*place);
         }
         config.max_bytes = self.max_bytes.unwrap_or(config.max_bytes);
+        config.store_failures = self.store_failures.unwrap_or(config.store_failures);
         config.max_entry_bytes = self.max_entry_bytes.unwrap_or(config.max_entry_bytes);
         config.share_across.clone_from(&self.share_across);
         // An answer may be kept for as long as the operator says, whatever calls may ask for.
@@ -115,13 +122,22 @@ pub struct SemanticCacheSettings {
     pub folder: Option<EnvText>,
     /// A Redis through which several gateways tell each other their entries.
     pub redis_url: Option<EnvText>,
+    /// A PostgreSQL with pgvector in which several gateways keep their entries, reached without TLS when it is first
+    /// used: `"postgresql://user:${PASSWORD}@host/database"`.
+    pub postgres_url: Option<EnvText>,
+    /// What the names of its tables begin with: a to z, 0 to 9 and _. Default `"mainstay_semantic"`.
+    pub postgres_table: Option<String>,
+    /// How PostgreSQL searches. Default `"exact"`.
+    pub postgres_index: Option<IndexSetting>,
+    /// The longest that a call waits for the place of the entries. Default `"50ms"`.
+    pub store_timeout: Option<Span>,
 }
 
 impl SemanticCacheSettings {
     /// The settings in which references may stand.
     pub(crate) fn texts(&self) -> impl Iterator<Item = &EnvText> {
-        let Self { model, calibration, folder, redis_url, .. } = self;
-        [model, calibration, folder, redis_url].into_iter().flatten()
+        let Self { model, calibration, folder, redis_url, postgres_url, .. } = self;
+        [model, calibration, folder, redis_url, postgres_url].into_iter().flatten()
     }
 }
 
@@ -136,6 +152,17 @@ pub enum PresetSetting {
     Standard,
     /// 0.92: questions of many people about the same few things.
     Faq,
+}
+
+/// How PostgreSQL searches.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, JsonSchema, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum IndexSetting {
+    /// In full, so that nothing is missed: for up to some ten thousand entries of one namespace, model and system prompt.
+    #[default]
+    Exact,
+    /// By a graph over all entries: for more. Needs pgvector 0.8.
+    Hnsw,
 }
 
 /// What is vetoed whatever the nearness.

@@ -1,6 +1,7 @@
 //! Entries in PostgreSQL, found by pgvector.
 
 mod config;
+mod set_up;
 mod statements;
 
 use std::fmt;
@@ -13,10 +14,12 @@ use bytes::Bytes;
 use deadpool_postgres::{Client, Hook, HookError, Manager, Object, Pool};
 use mainstay_provider_core::{Namespace, Recording};
 use pgvector::Vector;
+use tokio::time::Instant;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{NoTls, Row};
 
 pub use self::config::{InvalidPostgres, PgIndex, PostgresConfig};
+use self::set_up::SetUp;
 use self::statements::Statements;
 use super::{EntryId, Neighbour, NewEntry, SemanticStore, StoreError, StoreFuture, StoreStats};
 use crate::partition::Partition;
@@ -33,16 +36,16 @@ use crate::partition::Partition;
 /// # How it fails
 /// Every operation ends within [`PostgresConfig::timeout`], 50 ms: with an error when the server is gone, frozen or
 /// slow, and when what it gave is not an entry. A connection that did not answer in time is thrown away; new ones are
-/// made in the background, so that a server far away is reached although connecting takes longer than that.
+/// made in the background, so that a server far away is reached although connecting takes longer than that. So are the
+/// tables of a store that was not [connected](PostgresStore::connect) but begun [lazily](PostgresStore::lazy).
 #[derive(Clone)]
 pub struct PostgresStore(Arc<Inner>);
 
 struct Inner {
     pool: Pool,
+    config: PostgresConfig,
     statements: Statements,
-    dims: usize,
-    timeout: Duration,
-    max_entries: u64,
+    set_up: SetUp,
     /// About; put right by each sweep.
     entries: AtomicU64,
     inserts: AtomicU64,
@@ -69,6 +72,15 @@ impl PostgresStore {
     /// # Errors
     /// When the settings are wrong, the server is not there, or the tables hold another embedder's vectors.
     pub async fn connect(config: PostgresConfig) -> Result<Self, InvalidPostgres> {
+        Self::lazy(config)?.set_up_now().await
+    }
+
+    /// Connects when it is first used, without TLS: a server that is not there yet does no harm. Until the tables are
+    /// there every operation fails within [`PostgresConfig::timeout`], and the next one tries again.
+    ///
+    /// # Errors
+    /// When the settings are wrong.
+    pub fn lazy(config: PostgresConfig) -> Result<Self, InvalidPostgres> {
         let parsed: tokio_postgres::Config =
             config.url.parse().map_err(|error| InvalidPostgres::Url(Box::new(error)))?;
         let mut pool = Pool::builder(Manager::new(parsed, NoTls)).max_size(config.connections);
@@ -80,7 +92,7 @@ impl PostgresStore {
             }));
         }
         let pool = pool.build().map_err(|error| InvalidPostgres::Url(Box::new(error)))?;
-        Self::with_pool(pool, config).await
+        Self::of(pool, config)
     }
 
     /// The same through connections that you make yourself, for instance with TLS. For [`PgIndex::Hnsw`] each must begin
@@ -89,30 +101,17 @@ impl PostgresStore {
     /// # Errors
     /// As [`connect`](Self::connect).
     pub async fn with_pool(pool: Pool, config: PostgresConfig) -> Result<Self, InvalidPostgres> {
+        Self::of(pool, config)?.set_up_now().await
+    }
+
+    fn of(pool: Pool, config: PostgresConfig) -> Result<Self, InvalidPostgres> {
         let statements = Statements::of(&config)?;
-        let setting_up = async {
-            let client = pool.get().await.map_err(unreachable)?;
-            client.batch_execute(&statements.tables).await.map_err(unreachable)?;
-            let row = client
-                .query_one(&statements.embedder, &[&config.embedder, &(config.dims as i32)])
-                .await
-                .map_err(unreachable)?;
-            let (found, dims): (String, i32) = (row.get(0), row.get(1));
-            if found != config.embedder || dims != config.dims as i32 {
-                return Err(InvalidPostgres::OtherEmbedder { found, wanted: config.embedder.clone() });
-            }
-            let count = client.query_one(&statements.count, &[]).await.map_err(unreachable)?;
-            Ok(count.get::<_, i64>(0))
-        };
-        let timed = tokio::time::timeout(BACKGROUND, setting_up).await;
-        let entries = timed.map_err(|late| InvalidPostgres::Unreachable(Box::new(late)))??;
         Ok(Self(Arc::new(Inner {
             pool,
+            config,
             statements,
-            dims: config.dims,
-            timeout: config.timeout,
-            max_entries: config.max_entries,
-            entries: AtomicU64::new(entries.unsigned_abs()),
+            set_up: SetUp::default(),
+            entries: AtomicU64::new(0),
             inserts: AtomicU64::new(0),
             evictions: AtomicU64::new(0),
             connecting: AtomicBool::new(false),
@@ -125,7 +124,8 @@ impl PostgresStore {
     where
         F: Future<Output = Result<T, tokio_postgres::Error>>,
     {
-        let deadline = tokio::time::Instant::now() + self.0.timeout;
+        let deadline = Instant::now() + self.0.config.timeout;
+        self.set_up_by(deadline).await?;
         let Ok(client) = tokio::time::timeout_at(deadline, self.0.pool.get()).await else {
             self.connect_behind();
             return Err(StoreError::Unreachable("no connection in time".into()));
@@ -177,12 +177,13 @@ impl PostgresStore {
     /// # Errors
     /// When the server cannot be reached.
     pub async fn sweep(&self) -> Result<(), StoreError> {
+        self.set_up_by(Instant::now() + BACKGROUND).await?;
         let swept = async {
             let client = self.0.pool.get().await.map_err(|error| Box::new(error) as BoxError)?;
             let Statements { expire, count, evict, .. } = &self.0.statements;
             client.execute(expire, &[]).await?;
             let entries = client.query_one(count, &[]).await?.get::<_, i64>(0).unsigned_abs();
-            let over = entries.saturating_sub(self.0.max_entries);
+            let over = entries.saturating_sub(self.0.config.max_entries);
             let evicted = if over > 0 { client.execute(evict, &[&(over as i64)]).await? } else { 0 };
             self.0.evictions.fetch_add(evicted, Ordering::Relaxed);
             self.0.entries.store(entries - evicted, Ordering::Relaxed);
@@ -192,7 +193,7 @@ impl PostgresStore {
     }
 
     fn fits(&self, vector: &[f32]) -> Result<(), StoreError> {
-        let (given, wanted) = (vector.len(), self.0.dims);
+        let (given, wanted) = (vector.len(), self.0.config.dims);
         if given != wanted {
             return Err(StoreError::Dimensions { given, wanted });
         }
@@ -354,6 +355,7 @@ impl SemanticStore for PostgresStore {
     fn purge<'a>(&'a self, namespace: &'a Namespace) -> StoreFuture<'a, u64> {
         Box::pin(async move {
             // An operator's order, not a caller's question: it may take its time.
+            self.set_up_by(Instant::now() + BACKGROUND).await?;
             let purged = async {
                 let client = self.0.pool.get().await.map_err(|error| Box::new(error) as BoxError)?;
                 Ok::<_, BoxError>(
@@ -417,10 +419,6 @@ fn read(row: &Row) -> Option<Neighbour> {
         age,
         tightened: row.try_get(4).ok()?,
     })
-}
-
-fn unreachable(error: impl std::error::Error + Send + Sync + 'static) -> InvalidPostgres {
-    InvalidPostgres::Unreachable(Box::new(error))
 }
 
 /// Addresses hold passwords: only how full it is is shown.
