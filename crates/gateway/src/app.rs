@@ -15,6 +15,7 @@ use http_body_util::{BodyExt as _, Limited};
 use mainstay::Client;
 use serde::de::DeserializeOwned;
 
+use crate::auth::Door;
 use crate::config::GatewayConfig;
 use crate::error::ApiError;
 use crate::shutdown::Shutdown;
@@ -26,6 +27,7 @@ pub(crate) struct App(Arc<Shared>);
 
 pub(crate) struct Shared {
     pub(crate) client: Client,
+    pub(crate) door: Door,
     pub(crate) models: Vec<models::Listed>,
     pub(crate) max_body_bytes: usize,
     pub(crate) body_timeout: Duration,
@@ -41,9 +43,10 @@ impl std::ops::Deref for App {
 }
 
 impl App {
-    pub(crate) fn new(config: &GatewayConfig, client: Client, shutdown: Shutdown) -> Self {
+    pub(crate) fn new(config: &GatewayConfig, client: Client, door: Door, shutdown: Shutdown) -> Self {
         Self(Arc::new(Shared {
             client,
+            door,
             models: models::listed(&config.client),
             max_body_bytes: config.server.max_body_bytes,
             body_timeout: config.server.body_timeout.duration(),
@@ -51,7 +54,7 @@ impl App {
         }))
     }
 
-    /// The routes.
+    /// The routes; whom each is for is said in `auth`.
     pub(crate) fn router(self) -> Router {
         Router::new()
             .route(chat::PATH, post(chat::completions))
@@ -129,7 +132,7 @@ fn check_form(headers: &HeaderMap) -> Result<(), ApiError> {
 }
 
 /// Reads the body again, slowly, to find out where it is wrong.
-fn explain_json<T: DeserializeOwned>(body: &[u8]) -> ApiError {
+pub(crate) fn explain_json<T: DeserializeOwned>(body: &[u8]) -> ApiError {
     let mut reader = serde_json::Deserializer::from_slice(body);
     let error = match serde_path_to_error::deserialize::<_, T>(&mut reader) {
         Err(error) => error,

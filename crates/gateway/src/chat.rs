@@ -7,6 +7,7 @@ use axum::response::{IntoResponse as _, Response};
 use mainstay::{Call, ChatRequest, Context, Reply};
 
 use crate::app::App;
+use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::{headers, sse};
 
@@ -15,21 +16,28 @@ pub(crate) const PATH: &str = "/v1/chat/completions";
 /// Answers whole or as `text/event-stream`, by `stream` in the body (S1.7).
 ///
 /// When the client goes away, the server drops this future or the body, and with it the upstream request.
-pub(crate) async fn completions(State(app): State<App>, request: Request) -> Response {
+pub(crate) async fn completions(State(app): State<App>, caller: Caller, request: Request) -> Response {
     let told = headers::Told::by(request.headers());
     let id = told.id();
-    let result = match told.context(id.clone()) {
-        Ok(context) => answer(&app, request, context).await,
+    let result = match told.context(id.clone(), &caller) {
+        Ok(context) => answer(&app, &caller, request, context).await,
         Err(error) => Err(error),
     };
     let mut response = result.unwrap_or_else(|error| error.into_response());
     headers::identify(response.headers_mut(), &id);
+    app.door.mark(&mut response);
     response
 }
 
-async fn answer(app: &App, request: Request, context: Context) -> Result<Response, ApiError> {
+async fn answer(
+    app: &App,
+    caller: &Caller,
+    request: Request,
+    context: Context,
+) -> Result<Response, ApiError> {
     let call = Call::new(app.json::<ChatRequest>(request).await?).with_context(context);
     check(call.request())?;
+    caller.check_model(&call.request().model)?;
     let wants_usage = call.request().wants_usage_chunk();
     let reply = app.client.call(call).await?;
     Ok(respond(app, reply, wants_usage))

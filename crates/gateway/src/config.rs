@@ -9,10 +9,14 @@ use mainstay::config::{Document, EnvText, ModelConfig, Problems, ProviderConfig,
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::keys::{AdminConfig, KeysConfig};
+
 /// The gateway's configuration.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct GatewayConfig {
     pub(crate) server: ServerConfig,
+    pub(crate) keys: Option<KeysConfig>,
+    pub(crate) admin: Option<AdminConfig>,
     pub(crate) client: Config,
 }
 
@@ -56,6 +60,12 @@ struct File {
     /// How the server behaves.
     #[schemars(default)]
     server: Option<ServerConfig>,
+    /// Who may call. Without this table everybody may.
+    #[schemars(default)]
+    keys: Option<KeysConfig>,
+    /// The admin API. Without this table there is none.
+    #[schemars(default)]
+    admin: Option<AdminConfig>,
     #[schemars(flatten)]
     client: Config,
 }
@@ -65,9 +75,17 @@ impl GatewayConfig {
     pub(crate) fn from_toml(text: &str) -> Result<Self, Problems> {
         let mut document = Document::parse(text)?;
         let server = document.section("server").unwrap_or_default();
+        let keys: Option<KeysConfig> = document.section("keys");
+        if let Some(why) = keys.as_ref().and_then(KeysConfig::problem) {
+            document.problem(&["keys"], &format!("keys: {why}"));
+        }
+        let admin: Option<AdminConfig> = document.section("admin");
+        if let Some(why) = admin.as_ref().and_then(|admin| admin.problem(keys.is_some())) {
+            document.problem(&["admin"], &format!("admin: {why}"));
+        }
         let client = Config::read(&mut document);
         document.finish()?;
-        Ok(Self { server, client })
+        Ok(Self { server, keys, admin, client })
     }
 
     /// What runs without a file: the simulated provider, and each provider whose usual key variable is set.
@@ -87,7 +105,7 @@ impl GatewayConfig {
         for name in ["ollama", "vllm"].into_iter().filter(|name| provider(name).is_some()) {
             client.providers.insert(name.into(), ProviderConfig::of_kind(name));
         }
-        Self { server: ServerConfig::default(), client }
+        Self { server: ServerConfig::default(), keys: None, admin: None, client }
     }
 
     /// The JSON schema of the file.
@@ -151,6 +169,24 @@ mod tests {
             GatewayConfig::from_toml("[server]\ndrain_limit = \"2m\"\nbody_timeout = 1.5\n").unwrap();
         assert_eq!(config.server.drain_limit.duration(), Duration::from_secs(120));
         assert_eq!(config.server.body_timeout.duration(), Duration::from_millis(1500));
+    }
+
+    #[test]
+    fn keys_need_a_place_and_the_admin_api_a_token() {
+        for (text, told) in [
+            ("[keys]\n", "say where the keys are"),
+            ("[keys]\nfile = \"a\"\nredis_url = \"b\"\n", "only one of them"),
+            ("[keys]\nredis_url = \"b\"\n", "secret is missing"),
+            ("[keys]\nfile = \"a\"\npoll = \"1m\"\n", "poll must be"),
+            ("[keys]\nfile = \"a\"\n[admin]\n", "off without one"),
+            ("[admin]\ntoken = \"${T}\"\n", "nothing to manage"),
+        ] {
+            let problems = problems(text);
+            assert!(problems.len() == 1 && problems[0].contains(told), "{text}: {problems:?}");
+        }
+        let config = GatewayConfig::from_toml("[keys]\nfile = \"a\"\n[admin]\ntoken = \"${T}\"\n").unwrap();
+        assert_eq!(config.admin.unwrap().listen.to_string(), "127.0.0.1:4001");
+        assert_eq!(config.server.listen.to_string(), "127.0.0.1:4000");
     }
 
     #[test]

@@ -9,15 +9,16 @@ use mainstay::{Context, EmbedCall, EmbedReply, EmbedRequest};
 use serde_json::{Value, json};
 
 use crate::app::App;
+use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::headers;
 
 /// Answers with one vector per text, as numbers or as base64, by `encoding_format`.
-pub(crate) async fn embeddings(State(app): State<App>, request: Request) -> Response {
+pub(crate) async fn embeddings(State(app): State<App>, caller: Caller, request: Request) -> Response {
     let told = headers::Told::by(request.headers());
     let id = told.id();
-    let result = match told.context(id.clone()) {
-        Ok(context) => answer(&app, request, context).await,
+    let result = match told.context(id.clone(), &caller) {
+        Ok(context) => answer(&app, &caller, request, context).await,
         Err(error) => Err(error),
     };
     let mut response = result.unwrap_or_else(|error| error.into_response());
@@ -25,8 +26,14 @@ pub(crate) async fn embeddings(State(app): State<App>, request: Request) -> Resp
     response
 }
 
-async fn answer(app: &App, request: Request, context: Context) -> Result<Response, ApiError> {
+async fn answer(
+    app: &App,
+    caller: &Caller,
+    request: Request,
+    context: Context,
+) -> Result<Response, ApiError> {
     let asked = app.json::<EmbedRequest>(request).await?;
+    caller.check_model(&asked.model)?;
     let base64 = match asked.encoding_format.as_deref() {
         None | Some("float") => false,
         Some("base64") => true,

@@ -1,4 +1,4 @@
-//! What the server asks first.
+//! What the server asks first: who calls, then what.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use tower::ServiceExt as _;
 
 use crate::app::App;
-use crate::chat;
+use crate::{auth, chat};
 
 /// Sends chat completions straight to their handler and everything else through the routes, whose table, layers and
 /// boxes are a twentieth of the work of a call that is passed on.
@@ -33,11 +33,23 @@ impl hyper::service::Service<Request<Incoming>> for Front {
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        let caller = match self.app.door.admit(request.uri().path(), request.headers()) {
+            Ok(caller) => caller,
+            Err(error) => return Box::pin(std::future::ready(auth::turned_away(error))),
+        };
         if request.method() == Method::POST && request.uri().path() == chat::PATH {
             let app = self.app.clone();
-            return Box::pin(async move { Ok(chat::completions(State(app), request.map(Body::new)).await) });
+            return Box::pin(async move {
+                Ok(chat::completions(State(app), caller, request.map(Body::new)).await)
+            });
         }
-        Box::pin(self.routes.clone().oneshot(request))
+        caller.put_into(&mut request);
+        let (app, routes) = (self.app.clone(), self.routes.clone());
+        Box::pin(async move {
+            let mut response = routes.oneshot(request).await?;
+            app.door.mark(&mut response);
+            Ok(response)
+        })
     }
 }

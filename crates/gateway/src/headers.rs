@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
-use mainstay::core::TraceParent;
+use mainstay::core::{Subject, TraceParent};
 use mainstay::{CacheDirective, CacheStatus, Context, Namespace, ReplyHead};
 use tokio::time::Instant;
 
+use crate::auth::{self, Caller};
 use crate::error::ApiError;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -25,6 +26,8 @@ const TIMEOUT: &str = "x-mainstay-timeout-ms";
 const SESSION: &str = "x-mainstay-session";
 /// Whose data the call is: answers are never shared across namespaces.
 const NAMESPACE: &str = "x-mainstay-namespace";
+/// Who pays besides the caller's key: names like `user:ann`, with commas between.
+const SUBJECTS: &str = "x-mainstay-subjects";
 /// What the caches may do for the call; in an answer what they did.
 const CACHE_WORDS: &str = "x-mainstay-cache";
 const SCORE: HeaderName = HeaderName::from_static("x-mainstay-cache-score");
@@ -44,6 +47,7 @@ pub(crate) struct Told<'a> {
     timeout: Option<&'a str>,
     session: Option<&'a str>,
     namespace: Option<&'a str>,
+    subjects: Option<&'a str>,
     cache_control: Option<&'a str>,
     cache: Option<&'a str>,
     stainless_retries: Option<&'a str>,
@@ -60,6 +64,7 @@ impl<'a> Told<'a> {
                 TIMEOUT => &mut told.timeout,
                 SESSION => &mut told.session,
                 NAMESPACE => &mut told.namespace,
+                SUBJECTS => &mut told.subjects,
                 "cache-control" => &mut told.cache_control,
                 CACHE_WORDS => &mut told.cache,
                 "x-stainless-retry-count" => &mut told.stainless_retries,
@@ -85,8 +90,9 @@ impl<'a> Told<'a> {
     /// The context of the call.
     ///
     /// # Errors
-    /// A header that is ours and cannot be read. What others mean by theirs is taken where it can be.
-    pub(crate) fn context(&self, id: Arc<str>) -> Result<Context, ApiError> {
+    /// A header that is ours and cannot be read, or that names what the caller's key may not name. What others mean by theirs
+    /// is taken where it can be.
+    pub(crate) fn context(&self, id: Arc<str>, caller: &Caller) -> Result<Context, ApiError> {
         let mut context = Context::default();
         let data = context.data_mut();
         data.id = id;
@@ -99,13 +105,20 @@ impl<'a> Told<'a> {
             })?;
             data.deadline = Instant::now().checked_add(Duration::from_millis(milliseconds));
         }
+        if let Some(access) = caller.access() {
+            data.namespace = access.namespace().clone();
+            data.subjects = access.subjects().to_vec();
+        }
         if let Some(namespace) = self.namespace {
             // Taken for no namespace, it would share what the calls without one have.
             if namespace.is_empty() {
                 let message = format!("the header {NAMESPACE} must be a name in plain ASCII, or left out");
                 return Err(ApiError::bad_request(message).param(NAMESPACE));
             }
-            data.namespace = Namespace::new(namespace);
+            data.namespace = named(caller, namespace)?;
+        }
+        if let Some(subjects) = self.subjects {
+            add_subjects(&mut data.subjects, subjects, caller)?;
         }
         if let Some(words) = self.cache_control {
             data.cache = cache_directive(words).0;
@@ -134,6 +147,40 @@ impl<'a> Told<'a> {
         let attempts = self.envoy_attempts.and_then(number).unwrap_or(1);
         u32::try_from(retries.max(attempts.saturating_sub(1))).unwrap_or(u32::MAX)
     }
+}
+
+/// The namespace of this name, if the caller may name it.
+fn named(caller: &Caller, name: &str) -> Result<Namespace, ApiError> {
+    let Some(access) = caller.access() else { return Ok(Namespace::new(name)) };
+    access.namespace_named(name).map_err(|_| {
+        let message = format!("this key may not name the namespace {name:?}");
+        auth::forbidden(message).code("namespace_not_allowed").param(NAMESPACE)
+    })
+}
+
+/// Adds those who pay besides the key, if the caller may name them.
+fn add_subjects(subjects: &mut Vec<Subject>, names: &str, caller: &Caller) -> Result<(), ApiError> {
+    const MOST: usize = 8;
+    const LONGEST: usize = 128;
+    if names.split(',').count() > MOST {
+        let message = format!("the header {SUBJECTS} names more than {MOST} subjects");
+        return Err(ApiError::bad_request(message).param(SUBJECTS));
+    }
+    for name in names.split(',').map(str::trim) {
+        let subject = Subject::parse(name).filter(|_| name.len() <= LONGEST).ok_or_else(|| {
+            let message =
+                format!("the header {SUBJECTS} must name subjects like user:ann, with commas between");
+            ApiError::bad_request(message).param(SUBJECTS)
+        })?;
+        if caller.access().is_some_and(|access| !access.may_name_subject(&subject)) {
+            let message = format!("this key may not name the subject {name:?}");
+            return Err(auth::forbidden(message).code("subject_not_allowed").param(SUBJECTS));
+        }
+        if !subjects.contains(&subject) {
+            subjects.push(subject);
+        }
+    }
+    Ok(())
 }
 
 /// The words of RFC 9111, and `force`: cache what the policy would not. With them the first word that is not understood.
@@ -237,7 +284,7 @@ mod tests {
             map.insert(*name, HeaderValue::from_bytes(value).unwrap());
         }
         let told = Told::by(&map);
-        told.context(told.id())
+        told.context(told.id(), &Caller::anybody())
     }
 
     // The reply says score, age and what decided; of a miss, what spoke against the nearest.
@@ -254,9 +301,15 @@ mod tests {
         let age = Duration::from_secs(7);
         let decided = mainstay::core::Decided::Calibrated;
         let hit = described(CacheStatus::SemanticHit { age, score: 0.96, decided });
-        assert_eq!(hit.each_ref().map(Option::as_deref), [Some("semantic_hit"), Some("7"), Some("0.9600"), Some("calibrated")]);
+        assert_eq!(
+            hit.each_ref().map(Option::as_deref),
+            [Some("semantic_hit"), Some("7"), Some("0.9600"), Some("calibrated")]
+        );
         let vetoed = described(CacheStatus::Vetoed { score: 0.99, by: "negation" });
-        assert_eq!(vetoed.each_ref().map(Option::as_deref), [Some("miss"), None, Some("0.9900"), Some("negation")]);
+        assert_eq!(
+            vetoed.each_ref().map(Option::as_deref),
+            [Some("miss"), None, Some("0.9900"), Some("negation")]
+        );
         assert_eq!(described(CacheStatus::Miss).map(|value| value.is_some()), [true, false, false, false]);
     }
 
@@ -267,6 +320,17 @@ mod tests {
         assert_eq!(context(&[]).unwrap().namespace, Namespace::default());
         for name in [&b""[..], "caf\u{e9}".as_bytes(), b"\xff"] {
             assert!(context(&[(NAMESPACE, name)]).is_err(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn subjects_are_named_with_commas_between() {
+        let told = context(&[(SUBJECTS, b"user:ann, feature:search,user:ann")]).unwrap();
+        let subjects: Vec<_> = told.subjects.iter().map(Subject::as_str).collect();
+        assert_eq!(subjects, ["user:ann", "feature:search"]);
+        let (many, long) = (b"a:b,".repeat(9), [&b"user:"[..], &[b'x'; 124]].concat());
+        for wrong in [&b""[..], b"ann", b"user:", b",", b"user:ann,", b"\xff", &many, &long] {
+            assert!(context(&[(SUBJECTS, wrong)]).is_err(), "{wrong:?}");
         }
     }
 

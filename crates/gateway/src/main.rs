@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
+mod admin;
 mod app;
+mod auth;
 mod chat;
 mod command;
 mod config;
@@ -9,6 +11,7 @@ mod error;
 mod front;
 mod headers;
 mod health;
+mod keys;
 mod models;
 mod serve;
 mod shutdown;

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::app::App;
+use crate::auth::Caller;
 use crate::error::ApiError;
 
 /// A model that the gateway offers by name.
@@ -36,12 +37,14 @@ pub(crate) fn listed(config: &Config) -> Vec<Listed> {
     logical.chain(simulated).map(listed).collect()
 }
 
-pub(crate) async fn list(State(app): State<App>) -> Json<Value> {
-    Json(json!({"object": "list", "data": app.models}))
+/// Those that the caller may ask for.
+pub(crate) async fn list(State(app): State<App>, caller: Caller) -> Json<Value> {
+    let allowed: Vec<_> = app.models.iter().filter(|model| caller.may_ask(&model.id)).collect();
+    Json(json!({"object": "list", "data": allowed}))
 }
 
-pub(crate) async fn one(State(app): State<App>, Path(name): Path<String>) -> Response {
-    match app.models.iter().find(|model| model.id == name) {
+pub(crate) async fn one(State(app): State<App>, caller: Caller, Path(name): Path<String>) -> Response {
+    match app.models.iter().find(|model| model.id == name && caller.may_ask(&model.id)) {
         Some(model) => Json(model).into_response(),
         None => {
             let message = format!("no model {name:?}; GET /v1/models lists those that have a name here");

@@ -6,25 +6,45 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use mainstay::Client;
+use mainstay::virtual_keys::{KeyChange, KeyRing, SecretToken};
+use mainstay::{Client, Events};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::admin::{self, Admin};
 use crate::app::App;
+use crate::auth::Door;
 use crate::config::GatewayConfig;
 use crate::front::Front;
+use crate::keys::Opened;
 use crate::shutdown::Shutdown;
 
+/// The keys of callers, and the operator's token if there is an admin API.
+pub(crate) struct Guard {
+    pub(crate) keys: Opened,
+    pub(crate) token: Option<SecretToken>,
+}
+
 /// Serves until SIGTERM or SIGINT, then drains. A second signal cuts off what still runs.
-pub(crate) async fn run(config: GatewayConfig, client: Client) -> Result<(), String> {
-    let listener = TcpListener::bind(config.server.listen).await.map_err(|error| {
-        format!("cannot listen on {}: {error}; choose another address with --listen", config.server.listen)
-    })?;
-    let address = listener.local_addr().map_err(|error| error.to_string())?;
+pub(crate) async fn run(
+    config: GatewayConfig,
+    client: Client,
+    guard: Option<Guard>,
+    events: Events,
+) -> Result<(), String> {
+    let (listener, address) = listen(config.server.listen, "choose another address with --listen").await?;
     let mut signals = Signals::listen()?;
     let shutdown = Shutdown::default();
-    let app = App::new(&config, client, shutdown.clone());
-    greet(address, &config);
+    let ring = match &guard {
+        Some(guard) => Some(guard.keys.ring(events).await),
+        None => None,
+    };
+    if let Some(ring) = &ring {
+        forget_with_keys(ring, &client);
+    }
+    let admin = admin_api(&config, guard, ring.as_ref()).await?;
+    let app = App::new(&config, client, Door::new(ring), shutdown.clone());
+    greet(address, admin.as_ref().map(|api| api.address), &config);
 
     let front = Front::new(app);
     let mut http = http1::Builder::new();
@@ -36,12 +56,10 @@ pub(crate) async fn run(config: GatewayConfig, client: Client) -> Result<(), Str
     let serve_one = |stream: TcpStream| {
         // Events are small writes: with Nagle's algorithm each would wait for the client's delayed acknowledgement.
         let _ = stream.set_nodelay(true); // fails only on a connection that is already gone
-        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), front.clone()));
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "connection");
-            }
-        });
+        spawn(graceful.watch(http.serve_connection(TokioIo::new(stream), front.clone())));
+    };
+    let serve_admin = |(stream, admin): (TcpStream, Admin)| {
+        spawn(graceful.watch(http.serve_connection(TokioIo::new(stream), admin)));
     };
     let mut drain =
         std::pin::pin!(drain_begins(&mut signals, &shutdown, config.server.drain_delay.duration()));
@@ -51,11 +69,83 @@ pub(crate) async fn run(config: GatewayConfig, client: Client) -> Result<(), Str
                 Ok((stream, _)) => serve_one(stream),
                 Err(error) => wait_out(&error).await,
             },
+            accepted = accept_admin(admin.as_ref()) => match accepted {
+                Ok(accepted) => serve_admin(accepted),
+                Err(error) => wait_out(&error).await,
+            },
             () = &mut drain => break,
         }
     }
+    drop(admin);
     drop(listener);
     finish(graceful, &shutdown, config.server.drain_limit.duration()).await
+}
+
+async fn listen(address: SocketAddr, cure: &str) -> Result<(TcpListener, SocketAddr), String> {
+    let bound = TcpListener::bind(address).await;
+    let bound = bound.and_then(|listener| listener.local_addr().map(|address| (listener, address)));
+    bound.map_err(|error| format!("cannot listen on {address}: {error}; {cure}"))
+}
+
+/// Waits for ever when there is no admin API.
+async fn accept_admin(admin: Option<&AdminApi>) -> std::io::Result<(TcpStream, Admin)> {
+    match admin {
+        Some(api) => api.listener.accept().await.map(|(stream, _)| (stream, api.admin.clone())),
+        None => std::future::pending().await,
+    }
+}
+
+fn spawn<E: std::fmt::Display>(connection: impl Future<Output = Result<(), E>> + Send + 'static) {
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "connection");
+        }
+    });
+}
+
+struct AdminApi {
+    listener: TcpListener,
+    address: SocketAddr,
+    admin: Admin,
+}
+
+/// The admin API and its listener; none without a token.
+async fn admin_api(
+    config: &GatewayConfig,
+    guard: Option<Guard>,
+    ring: Option<&KeyRing>,
+) -> Result<Option<AdminApi>, String> {
+    let (Some(settings), Some(ring), Some(Guard { keys, token: Some(token) })) = (&config.admin, ring, guard)
+    else {
+        return Ok(None);
+    };
+    let (listener, address) = listen(settings.listen, "choose another address in admin.listen").await?;
+    let admin = Admin::new(admin::Shared {
+        manager: keys.manager(),
+        ring: ring.clone(),
+        token,
+        grace: keys.grace,
+        body_timeout: config.server.body_timeout.duration(),
+    });
+    Ok(Some(AdminApi { listener, address, admin }))
+}
+
+/// What caches hold of a key's own namespace goes with the key (security test 20).
+fn forget_with_keys(ring: &KeyRing, client: &Client) {
+    let client = client.clone();
+    ring.watch(move |change| {
+        let KeyChange::Removed(id) = change else { return };
+        let (client, namespace) = (client.clone(), id.namespace());
+        tokio::spawn(async move {
+            // Nobody can name this namespace any more: what a store keeps of it in spite of this ends with its time.
+            if let Some(cache) = client.exact_cache() {
+                let _purged = cache.purge(&namespace).await;
+            }
+            if let Some(cache) = client.semantic_cache() {
+                let _purged = cache.purge(&namespace).await;
+            }
+        });
+    });
 }
 
 /// Accepting fails when the process is out of file descriptors: trying again at once would spin.
@@ -105,17 +195,19 @@ impl Signals {
     }
 }
 
-fn greet(address: SocketAddr, config: &GatewayConfig) {
+fn greet(address: SocketAddr, admin: Option<SocketAddr>, config: &GatewayConfig) {
     use std::io::Write as _;
     let model = config.client.models.keys().next().map_or("sim/echo", String::as_str);
+    let admin = admin.map_or_else(String::new, |admin| format!("The admin API is on http://{admin}/admin\n"));
+    let key = if config.keys.is_some() { " -H 'authorization: Bearer YOUR_KEY'" } else { "" };
     let greeting = format!(
-        "Mainstay serves the OpenAI API on http://{address}/v1\n\nTry it:\n  curl http://{address}/v1/chat/completions \
+        "Mainstay serves the OpenAI API on http://{address}/v1\n{admin}\nTry it:\n  curl http://{address}/v1/chat/completions{key} \
          -H 'content-type: application/json' \\\n    -d '{{\"model\": \"{model}\", \"messages\": [{{\"role\": \"user\", \
          \"content\": \"Hello\"}}]}}'\n\n"
     );
     // Standard output may be closed; the server runs all the same.
     let _ = std::io::stdout().write_all(greeting.as_bytes());
-    if !address.ip().is_loopback() {
-        tracing::warn!(%address, "this gateway checks no keys yet: whoever reaches this address can use your providers");
+    if !address.ip().is_loopback() && config.keys.is_none() {
+        tracing::warn!(%address, "without [keys] whoever reaches this address can use your providers");
     }
 }

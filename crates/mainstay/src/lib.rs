@@ -31,6 +31,9 @@ pub use mainstay_retry as retry;
 pub use mainstay_router as router;
 #[doc(inline)]
 pub use mainstay_timeout as timeout;
+#[cfg(feature = "virtual-keys")]
+#[doc(inline)]
+pub use mainstay_virtual_keys as virtual_keys;
 
 pub use mainstay_adapters::{Adapter, AdapterConfig, Transport, TransportConfig};
 pub use mainstay_provider_core::{

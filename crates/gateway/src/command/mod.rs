@@ -1,5 +1,6 @@
 //! The command line.
 
+mod keys;
 mod model;
 mod rehearse;
 
@@ -11,8 +12,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use mainstay::{Call, ChatRequest, Client, Error, Events, Message, Severity};
 
+pub(crate) use self::rehearse::whole;
 use crate::config::GatewayConfig;
-use crate::serve;
+use crate::serve::{self, Guard};
 
 /// A gateway for large language models that existing OpenAI clients use by changing their base URL.
 #[derive(Parser)]
@@ -77,6 +79,8 @@ enum Command {
         #[command(subcommand)]
         command: model::ModelCommand,
     },
+    /// Keys of callers: make, list, change, rotate, disable, delete.
+    Keys(keys::KeysArguments),
     /// Print the JSON schema of the configuration, for editors.
     Schema,
 }
@@ -105,6 +109,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Calibrate(arguments) => rehearse::calibrate_command(&arguments),
         Command::ReplayCache(arguments) => rehearse::replay_command(&arguments),
         Command::Model { command } => model::model_command(&command),
+        Command::Keys(arguments) => keys::keys_command(&arguments),
         Command::Schema => schema_command(),
     };
     match result {
@@ -194,7 +199,15 @@ fn serve_command(file: &ConfigFile, listen: Option<SocketAddr>) -> Result<(), Fa
         config.server.listen = listen;
     }
     let client = client(&config)?;
-    runtime()?.block_on(serve::run(config, client))
+    let guard = guard(&config)?;
+    runtime()?.block_on(serve::run(config, client, guard, Events::to(log_event)))
+}
+
+/// The keys of callers, opened; none without `[keys]`.
+fn guard(config: &GatewayConfig) -> Result<Option<Guard>, Failure> {
+    let Some(keys) = &config.keys else { return Ok(None) };
+    let token = config.admin.as_ref().map(|admin| admin.token(&env)).transpose()?;
+    Ok(Some(Guard { keys: keys.open(&env)?, token }))
 }
 
 fn check_command(file: &Path) -> Result<(), Failure> {

@@ -192,7 +192,7 @@ fn at(file: &Path, why: &impl std::fmt::Display) -> Failure {
 }
 
 /// An error with its causes.
-pub(super) fn whole(error: &dyn std::error::Error) -> Failure {
+pub(crate) fn whole(error: &dyn std::error::Error) -> Failure {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

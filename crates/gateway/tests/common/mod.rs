@@ -17,28 +17,40 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Gateway {
     child: Child,
     pub address: String,
-    _config: tempfile::NamedTempFile,
+    /// Of the admin API, if there is one.
+    pub admin: String,
+    pub config: tempfile::NamedTempFile,
 }
 
 impl Gateway {
     /// Starts the binary with this configuration and waits until it serves.
     pub fn start(config: &str) -> Self {
+        Self::start_with(config, Stdio::null())
+    }
+
+    /// The same, with its log going there.
+    pub fn start_with(config: &str, log: Stdio) -> Self {
         let mut file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
         file.write_all(config.as_bytes()).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_mainstay"))
             .args(["serve", "--listen", "127.0.0.1:0", "--config"])
             .arg(file.path())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(log)
             .spawn()
             .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address =
-            line.split("http://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default();
-        let address = address.trim().to_owned();
-        assert!(!address.is_empty(), "the gateway said: {line}");
-        Self { child, address, _config: file }
+        let mut said = BufReader::new(child.stdout.take().unwrap());
+        let mut next_address = || {
+            let mut line = String::new();
+            said.read_line(&mut line).unwrap();
+            let address = line.split("http://").nth(1).and_then(|rest| rest.split('/').next());
+            let address = address.unwrap_or_default().trim().to_owned();
+            assert!(!address.is_empty(), "the gateway said: {line}");
+            address
+        };
+        let address = next_address();
+        let admin = if config.contains("[admin]") { next_address() } else { String::new() };
+        Self { child, address, admin, config: file }
     }
 
     /// A gateway before one OpenAI-compatible upstream; model `m`; a call is sent once.

@@ -29,7 +29,10 @@ impl EnvText {
     }
 
     /// The text with its references replaced. `path` names the setting in errors.
-    pub(crate) fn resolve(&self, path: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<String, Error> {
+    ///
+    /// # Errors
+    /// When a variable is not set.
+    pub fn resolve(&self, path: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<String, Error> {
         let mut resolved = String::with_capacity(self.0.len());
         for piece in pieces(&self.0) {
             match piece {
