@@ -1,22 +1,25 @@
 //! What a client is made of.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use mainstay_adapters::{Adapter, AdapterConfig, Transport, TransportConfig};
+use mainstay_budget::BudgetLayer;
 use mainstay_cache_exact::ExactCacheLayer;
 #[cfg(feature = "cache-semantic")]
 use mainstay_cache_semantic::SemanticLayer;
+use mainstay_metering::Meter;
 use mainstay_provider_core::{Embedder as _, Error, ErrorKind, Events, Provider as _};
 use mainstay_retry::RetryBudget;
 use mainstay_router::{Model, Router, strategy};
 
 use crate::client::Client;
 use crate::config::{
-    CacheSettings, Config, ModelConfig, Policy, RouterSettings, SemanticCacheSettings, StrategySetting,
+    BudgetSettings, CacheSettings, Config, DeploymentConfig, ModelConfig, Policy, PriceSettings,
+    RouterSettings, SemanticCacheSettings, StrategySetting,
 };
 use crate::directory::{Directory, Stacks};
-use crate::stack::{self, CacheLayers, Deployments, Endpoint, ModelLayers};
+use crate::stack::{self, CacheLayers, Candidates, Deployments, Endpoint, ModelLayers, Money};
 
 /// Collects what a [`Client`] is made of.
 #[derive(Debug, Default)]
@@ -28,7 +31,11 @@ pub struct ClientBuilder {
     caches: CacheLayers,
     cache: Option<CacheSettings>,
     semantic_cache: Option<SemanticCacheSettings>,
-    /// The values of the references in the caches' settings.
+    meter: Option<Meter>,
+    prices: PriceSettings,
+    budget: Option<BudgetLayer>,
+    budgets: Option<BudgetSettings>,
+    /// The values of the references in the settings of caches, prices and budgets.
     env: HashMap<String, String>,
     events: Events,
 }
@@ -83,6 +90,21 @@ impl ClientBuilder {
         self
     }
 
+    /// What calls cost, instead of what the prices of the configuration say.
+    #[must_use]
+    pub fn meter(mut self, meter: Meter) -> Self {
+        self.meter = Some(meter);
+        self
+    }
+
+    /// Keeps this budget, instead of what the configuration describes. Its candidates are its own affair
+    /// ([`BudgetBuilder::candidates`](mainstay_budget::BudgetBuilder::candidates)).
+    #[must_use]
+    pub fn budget(mut self, layer: BudgetLayer) -> Self {
+        self.budget = Some(layer);
+        self
+    }
+
     /// Sends events (a rejected key, a breaker that opens, a retry that waits) to `events`.
     #[must_use]
     pub fn events(mut self, events: Events) -> Self {
@@ -103,7 +125,9 @@ impl ClientBuilder {
         self.transport = Some(config.transport.resolve());
         self.cache.clone_from(&config.cache);
         self.semantic_cache.clone_from(&config.semantic_cache);
-        for name in config.cache_references() {
+        self.prices = config.prices.clone().unwrap_or_default();
+        self.budgets.clone_from(&config.budgets);
+        for name in config.references() {
             if let Some(value) = env(name) {
                 self.env.insert(name.to_owned(), value);
             }
@@ -119,14 +143,20 @@ impl ClientBuilder {
     pub fn build(mut self) -> Result<Client, Error> {
         let transport = Transport::new(&self.transport.clone().unwrap_or_default())?;
         let all = self.router.policy();
-        let budget = RetryBudget::default();
+        let retries = RetryBudget::default();
         let providers = endpoints(std::mem::take(&mut self.providers), &transport, &self.events)?;
-        let deployments = Deployments::new(providers, all.clone(), self.events.clone());
-        let router = router(&self.router, &self.models, &deployments, &budget, &self.events)?;
+        let money = Money {
+            is_metered: self.budget.is_some() || self.budgets.is_some(),
+            own_prices: own_prices(&self.models),
+        };
+        let deployments = Deployments::new(providers, all.clone(), money, self.events.clone());
+        let (meter, spending) = self.money(&deployments)?;
+        let router = router(&self.router, &self.models, &deployments, &retries, &self.events)?;
         let caches = self.caches(&deployments)?;
         let stacks = |policy: &Policy, caches: CacheLayers| {
-            let retry = stack::retry(policy, &budget, Some(&router), &self.events)?;
-            let layers = ModelLayers { caches, rescue: stack::rescue(policy, &self.events)?, retry };
+            let retry = stack::retry(policy, &retries, Some(&router), &self.events)?;
+            let (budget, rescue) = (spending.clone(), stack::rescue(policy, &self.events)?);
+            let layers = ModelLayers { caches, budget, rescue, retry };
             Ok::<_, Error>(Stacks {
                 chat: stack::of_model(&layers, router.clone()),
                 embedder: stack::of_embedding_model(&layers, router.clone()),
@@ -140,7 +170,25 @@ impl ClientBuilder {
         }
         let directory = Directory::new(models, stacks(&all, caches.clone())?);
         let models = self.models.into_keys().collect();
-        Ok(Client { directory, router, deployments, caches, models })
+        Ok(Client { directory, router, deployments, caches, meter, budget: spending, models })
+    }
+
+    /// What calls cost, and the budget that was given or that the configuration describes.
+    fn money(&self, deployments: &Deployments) -> Result<(Meter, Option<BudgetLayer>), Error> {
+        let env = |name: &str| self.env.get(name).cloned();
+        let meter = match &self.meter {
+            Some(meter) => meter.clone(),
+            None => stack::meter(&self.prices, &self.models, deployments, &self.events, &env)?,
+        };
+        let budget = match (&self.budget, &self.budgets) {
+            (Some(budget), _) => Some(budget.clone()),
+            (None, Some(settings)) => {
+                let candidates = Candidates::new(&self.models, deployments.clone());
+                Some(stack::budget(settings, &meter, candidates, &self.events, &env)?)
+            }
+            (None, None) => None,
+        };
+        Ok((meter, budget))
     }
 
     /// The caches that were given, and those that the configuration describes.
@@ -165,6 +213,15 @@ impl ClientBuilder {
         }
         Ok(caches)
     }
+}
+
+/// The deployments that say what they cost.
+fn own_prices(models: &BTreeMap<String, ModelConfig>) -> HashSet<String> {
+    let says = |deployment: &&DeploymentConfig| {
+        deployment.input_price.is_some() && deployment.output_price.is_some()
+    };
+    let deployments = models.values().flat_map(|model| &model.deployments).filter(says);
+    deployments.map(|deployment| deployment.model.clone()).collect()
 }
 
 fn router(

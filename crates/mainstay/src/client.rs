@@ -5,9 +5,11 @@ use std::task::{Context as TaskContext, Poll};
 
 use futures_core::Stream;
 use mainstay_breaker::BreakerHandle;
+use mainstay_budget::{Budget, BudgetLayer};
 use mainstay_cache_exact::{ExactCache, ExactCacheLayer};
 #[cfg(feature = "cache-semantic")]
 use mainstay_cache_semantic::{Embedding, SemanticCache, SemanticLayer};
+use mainstay_metering::Meter;
 use mainstay_provider_core::{
     BoxProvider, Call, ChatResponse, ChunkResult, Chunks, EmbedCall, EmbedReply, Embedder, Error, Provider,
     Reply, ReplyHead, Wire,
@@ -29,6 +31,8 @@ pub struct Client {
     pub(crate) router: Router,
     pub(crate) deployments: Deployments,
     pub(crate) caches: CacheLayers,
+    pub(crate) meter: Meter,
+    pub(crate) budget: Option<BudgetLayer>,
     pub(crate) models: Vec<String>,
 }
 
@@ -137,6 +141,16 @@ impl Client {
     /// The breakers of the configured deployments, to be read and to be forced.
     pub fn breakers(&self) -> Vec<BreakerHandle> {
         self.deployments.breakers()
+    }
+
+    /// What calls cost.
+    pub fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
+    /// The budget, if there is one: what remains of each limit, what was used, and to change limits at run time.
+    pub fn budget(&self) -> Option<&Budget> {
+        self.budget.as_ref().map(BudgetLayer::budget)
     }
 
     /// The exact cache, if there is one: its figures, and to forget a tenant.

@@ -12,6 +12,8 @@ pub use mainstay_adapters as adapters;
 #[doc(inline)]
 pub use mainstay_breaker as breaker;
 #[doc(inline)]
+pub use mainstay_budget as budget;
+#[doc(inline)]
 pub use mainstay_cache_exact as cache_exact;
 #[cfg(feature = "cache-semantic")]
 #[doc(inline)]
@@ -19,6 +21,8 @@ pub use mainstay_cache_semantic as cache_semantic;
 #[cfg(feature = "cache-semantic")]
 #[doc(inline)]
 pub use mainstay_embed as embed;
+#[doc(inline)]
+pub use mainstay_metering as metering;
 #[doc(inline)]
 pub use mainstay_provider_core as core;
 #[doc(inline)]

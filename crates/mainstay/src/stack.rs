@@ -3,9 +3,11 @@
 
 mod caches;
 mod deployments;
+mod money;
 mod settings;
 
 use mainstay_breaker::BreakerLayer;
+use mainstay_budget::{AttemptMeterLayer, BudgetLayer};
 use mainstay_cache_exact::ExactCacheLayer;
 #[cfg(feature = "cache-semantic")]
 use mainstay_cache_semantic::{Embedding, SemanticLayer};
@@ -24,12 +26,14 @@ pub(crate) use self::caches::exact;
 pub(crate) use self::caches::semantic;
 #[cfg(not(feature = "cache-semantic"))]
 pub(crate) use self::caches::semantic_is_missing;
-pub(crate) use self::deployments::{Deployments, Endpoint};
+pub(crate) use self::deployments::{Deployments, Endpoint, Money};
+pub(crate) use self::money::{Candidates, budget, meter};
 pub(crate) use self::settings::{check, check_deployment, hedging, longest_in_line, rescue, retry};
 
 /// The layers of one logical model.
 pub(crate) struct ModelLayers {
     pub(crate) caches: CacheLayers,
+    pub(crate) budget: Option<BudgetLayer>,
     pub(crate) rescue: RescueLayer,
     pub(crate) retry: RetryLayer,
 }
@@ -65,16 +69,26 @@ pub(crate) fn of_model(layers: &ModelLayers, router: Router) -> BoxProvider {
     let stack = ServiceBuilder::new().option_layer(layers.caches.exact.clone());
     #[cfg(feature = "cache-semantic")]
     let stack = stack.option_layer(layers.caches.semantic.clone());
-    stack.layer(layers.rescue.clone()).layer(layers.retry.clone()).service(router).boxed()
+    stack
+        .option_layer(layers.budget.clone())
+        .layer(layers.rescue.clone())
+        .layer(layers.retry.clone())
+        .service(router)
+        .boxed()
 }
 
 /// What an embedding call to a model runs through.
 pub(crate) fn of_embedding_model(layers: &ModelLayers, router: Router) -> BoxEmbedder {
-    ServiceBuilder::new().layer(layers.retry.clone()).service(router).boxed_embedder()
+    ServiceBuilder::new()
+        .option_layer(layers.budget.clone())
+        .layer(layers.retry.clone())
+        .service(router)
+        .boxed_embedder()
 }
 
 /// The layers of one deployment.
 struct DeploymentLayers {
+    attempt_meter: Option<AttemptMeterLayer>,
     rate_limit: RateLimitLayer,
     bulkhead: Option<BulkheadLayer>,
     breaker: BreakerLayer,
@@ -84,6 +98,7 @@ struct DeploymentLayers {
 /// What each attempt at a deployment runs through.
 fn of_deployment(layers: DeploymentLayers, adapter: BoxProvider) -> BoxProvider {
     ServiceBuilder::new()
+        .option_layer(layers.attempt_meter)
         .layer(layers.rate_limit)
         .option_layer(layers.bulkhead)
         .layer(layers.breaker)

@@ -12,6 +12,7 @@
 
 mod caching;
 mod document;
+mod money;
 mod routing;
 mod text;
 
@@ -27,6 +28,10 @@ use serde::Deserialize;
 
 pub use self::caching::{CacheSettings, GuardsSetting, IndexSetting, PresetSetting, SemanticCacheSettings};
 pub use self::document::{Document, Problem, Problems};
+pub use self::money::{
+    BudgetSettings, BudgetStoreSetting, FullLimit, LimitSetting, LostHoldSetting, PriceSettings,
+    StoreFailsSetting, UnknownPriceSetting,
+};
 pub(crate) use self::routing::Policy;
 pub use self::routing::{
     DeploymentConfig, HoldBackSetting, ModelConfig, RescueSetting, RouterSettings, ShortenSetting,
@@ -52,6 +57,10 @@ pub struct Config {
     pub cache: Option<CacheSettings>,
     /// The semantic cache: the same question in other words. There when this table is.
     pub semantic_cache: Option<SemanticCacheSettings>,
+    /// What calls cost.
+    pub prices: Option<PriceSettings>,
+    /// Who may spend how much, and the usage ledger. There when this table is.
+    pub budgets: Option<BudgetSettings>,
 }
 
 /// One provider.
@@ -137,9 +146,17 @@ impl Config {
             transport: document.section("transport").unwrap_or_default(),
             cache: document.section("cache"),
             semantic_cache: document.section("semantic_cache"),
+            prices: document.section("prices"),
+            budgets: document.section("budgets"),
         };
         if let Some(Err(why)) = config.cache.as_ref().map(|cache| cache.config().check()) {
             document.problem(&["cache"], &format!("cache: {why}"));
+        }
+        if let Some(problem) = config.prices.as_ref().and_then(PriceSettings::problem) {
+            document.problem(&["prices"], &format!("prices: {problem}"));
+        }
+        for problem in config.budgets.iter().flat_map(BudgetSettings::problems) {
+            document.problem(&["budgets"], &format!("budgets: {problem}"));
         }
         let all_sound = match stack::check(&config.router.policy()) {
             Ok(()) => true,
@@ -156,11 +173,13 @@ impl Config {
         config
     }
 
-    /// The environment variables that the caches' settings refer to.
-    pub(crate) fn cache_references(&self) -> impl Iterator<Item = &str> {
+    /// The environment variables that the settings of caches, prices and budgets refer to.
+    pub(crate) fn references(&self) -> impl Iterator<Item = &str> {
         let exact = self.cache.iter().flat_map(|cache| &cache.redis_url);
         let semantic = self.semantic_cache.iter().flat_map(SemanticCacheSettings::texts);
-        exact.chain(semantic).flat_map(EnvText::references)
+        let prices = self.prices.iter().flat_map(|prices| &prices.file);
+        let budgets = self.budgets.iter().flat_map(BudgetSettings::texts);
+        exact.chain(semantic).chain(prices).chain(budgets).flat_map(EnvText::references)
     }
 
     /// `all_sound`: what `[router]` says is in order; else its problem would be told for each model again.

@@ -159,7 +159,10 @@ mod semantic {
     }
 
     /// What a store has to know of the vectors, and how long it may take.
-    #[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "only a server has to be told all of it"))]
+    #[cfg_attr(
+        not(feature = "postgres"),
+        allow(dead_code, reason = "only a server has to be told all of it")
+    )]
     struct Place<'a> {
         identity: &'a str,
         dimensions: usize,
@@ -332,9 +335,8 @@ mod tests {
     #[cfg(all(feature = "postgres", feature = "cache-semantic", feature = "sim"))]
     #[test]
     fn a_postgresql_is_reached_when_it_is_used_and_its_settings_are_checked_before() {
-        let at = |more: &str| {
-            format!("{VECTORS}postgres_url = \"postgresql://nobody@127.0.0.1:1/cache\"\n{more}")
-        };
+        let at =
+            |more: &str| format!("{VECTORS}postgres_url = \"postgresql://nobody@127.0.0.1:1/cache\"\n{more}");
         let config = Config::from_toml(&format!("[providers.sim]\n{}", at("")));
         assert!(Client::from_config(&config.unwrap()).is_ok());
         let told = refused(&at("postgres_table = \"Cache; drop\"\n"));

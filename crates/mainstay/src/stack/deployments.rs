@@ -1,10 +1,12 @@
 //! Deployments: each provider's adapter with the layers of an attempt around it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use mainstay_breaker::{BreakerHandle, BreakerLayer};
+use mainstay_budget::AttemptMeterLayer;
+use mainstay_metering::PriceTable;
 use mainstay_provider_core::{BoxEmbedder, BoxProvider, Embedder, Error, ErrorKind, Events, ModelId};
 use mainstay_rate_limit::{BulkheadLayer, RateLimitLayer};
 use mainstay_router::{Deployment, ResolveModel};
@@ -30,9 +32,19 @@ struct Shared {
     providers: HashMap<Arc<str>, Endpoint>,
     /// For deployments that no model of the configuration has.
     policy: Policy,
+    money: Money,
     events: Events,
     /// A deployment that stands behind several models has one breaker and one rate limit, if it has the same settings.
     known: Mutex<HashMap<Key, Guards>>,
+}
+
+/// What the deployments must know of prices and budgets.
+#[derive(Debug, Default)]
+pub(crate) struct Money {
+    /// Whether a budget wants to know what each attempt used.
+    pub(crate) is_metered: bool,
+    /// The deployments (`provider/model`) that say themselves what they cost.
+    pub(crate) own_prices: HashSet<String>,
 }
 
 /// What a deployment shares wherever it stands.
@@ -58,8 +70,23 @@ struct Key {
 }
 
 impl Deployments {
-    pub(crate) fn new(providers: HashMap<Arc<str>, Endpoint>, policy: Policy, events: Events) -> Self {
-        Self(Arc::new(Shared { providers, policy, events, known: Mutex::default() }))
+    pub(crate) fn new(
+        providers: HashMap<Arc<str>, Endpoint>,
+        policy: Policy,
+        money: Money,
+        events: Events,
+    ) -> Self {
+        Self(Arc::new(Shared { providers, policy, money, events, known: Mutex::default() }))
+    }
+
+    /// What the price table calls `provider/model`: the provider by what it is, or by its name where the deployment says
+    /// what it costs. `None` when the provider is not known.
+    pub(crate) fn priced_as(&self, model: &str) -> Option<(Arc<str>, Arc<str>)> {
+        let id = ModelId::parse(model, |name| self.0.providers.contains_key(name));
+        let endpoint = self.0.providers.get(id.provider)?;
+        let has_own = self.0.money.own_prices.contains(&*id.to_string());
+        let provider = if has_own { id.provider } else { endpoint.kind.as_str() };
+        Some((provider.into(), id.model.into()))
     }
 
     /// A deployment of a configured model. `alone`: how long a call waits in line there when nobody else could take it.
@@ -108,7 +135,14 @@ impl Deployments {
         let timeout = settings::timeout(policy)?;
         let (availability, headroom) = (breaker.handle(), rate_limit.handle());
         let embedder = timeout.layer(endpoint.embedder.clone()).boxed_embedder();
-        let layers = DeploymentLayers { rate_limit, bulkhead, breaker, timeout };
+        let attempt_meter = self.0.money.is_metered.then(|| self.priced_as(&config.model)).flatten();
+        let attempt_meter =
+            attempt_meter.map(|(provider, _)| AttemptMeterLayer::new(provider).deployment(name.clone()));
+        let embedder = match &attempt_meter {
+            Some(meter) => meter.layer(embedder).boxed_embedder(),
+            None => embedder,
+        };
+        let layers = DeploymentLayers { attempt_meter, rate_limit, bulkhead, breaker, timeout };
         let prefill = mainstay_adapters::accepts_prefill(&endpoint.kind, id.model);
         let mut deployment = Deployment::new(name, of_deployment(layers, endpoint.chat.clone()))
             .model(id.model)
@@ -125,10 +159,20 @@ impl Deployments {
         if let Some(tokens) = config.context_window {
             deployment = deployment.context_window(tokens);
         }
-        if let (Some(input), Some(output)) = (config.input_price, config.output_price) {
+        if let Some((input, output)) = self.price(config, &endpoint.kind, id.model) {
             deployment = deployment.price(input, output);
         }
         Ok(Some(deployment))
+    }
+
+    /// USD per million tokens of input and of output, for the strategies that look at prices.
+    fn price(&self, config: &DeploymentConfig, kind: &str, model: &str) -> Option<(f64, f64)> {
+        if let (Some(input), Some(output)) = (config.input_price, config.output_price) {
+            return Some((input, output));
+        }
+        let table = PriceTable::built_in();
+        let base = table.prices(kind, model)?.prices.base();
+        Some((base.input.as_f64_per_million(), base.output.as_f64_per_million()))
     }
 
     fn shared(
