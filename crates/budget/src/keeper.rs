@@ -33,10 +33,11 @@ impl Core {
         self.nudge();
         // A round that fails because the store is away is made up for by the next one.
         if let Some(guard) = &self.guard {
-            let holds = guard.holds();
-            for some in holds.chunks(AT_ONCE) {
-                let now_ms = self.clock.now_ms();
-                let _renewed = guard.bounded(self.store.renew(some, self.lease, now_ms)).await;
+            for (lease, holds) in guard.holds(self.lease) {
+                for some in holds.chunks(AT_ONCE) {
+                    let renewing = self.store.renew(some, lease, self.clock.now_ms());
+                    let _renewed = guard.bounded(renewing).await;
+                }
             }
             let _kept = self.keep_shares(guard).await;
         }
@@ -75,7 +76,7 @@ impl Core {
             let (idle, new) = guard.leases().review(key, window, balance, now_ms);
             idle.into_iter().for_each(|lease| self.owe(lease.given_back()));
             let Some(lease) = new else { continue };
-            let reserved = guard.bounded(self.store.reserve(lease.reservation(self.lease))).await;
+            let reserved = guard.bounded(self.store.reserve(lease.reservation())).await;
             match reserved {
                 Ok(Reserved::Granted(_)) => guard.leases().taken(lease),
                 Ok(_) => {}

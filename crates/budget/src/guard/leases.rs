@@ -19,6 +19,12 @@ use crate::plan::Plan;
 use crate::row::{RowStatus, UsageRow};
 use crate::store::{AccountKey, Balance, Charge, Draw, HoldId, Reservation, Window};
 
+/// How long a lease lives without being renewed. Longer than an outage: one that is lost is booked whole, though it may be
+/// spent from yet, and until that is put right it counts twice.
+const LIVES: Duration = Duration::from_secs(60 * 60);
+/// The same for calls at once: what a crashed process kept of them comes back sooner.
+const PLACE_LIVES: Duration = Duration::from_secs(5 * 60);
+
 /// Of so many accounts a lease is kept.
 const MOST: usize = 1_024;
 /// An account that nobody asked for during this time has none any more.
@@ -60,9 +66,13 @@ impl Lease {
         Self { hold, account, charge, row, used: 0, pending: 0 }
     }
 
-    pub(crate) fn reservation(&self, lease: Duration) -> Reservation<'_> {
-        let charges = std::slice::from_ref(&self.charge);
+    pub(crate) fn reservation(&self) -> Reservation<'_> {
+        let (charges, lease) = (std::slice::from_ref(&self.charge), self.lives());
         Reservation { hold: self.hold, lease, charges, if_lost: &self.row, now_ms: self.hold.made_ms() }
+    }
+
+    fn lives(&self) -> Duration {
+        if self.account.limit.unit == Unit::Concurrent { PLACE_LIVES } else { LIVES }
     }
 
     /// Gives back what is left of it.
@@ -167,13 +177,11 @@ impl Leases {
         idle
     }
 
-    /// The holds to renew.
-    pub(crate) fn holds(&self) -> Vec<HoldId> {
-        self.lock()
-            .values()
-            .flat_map(|entry| entry.lease.iter().chain(&entry.old))
-            .map(|lease| lease.hold)
-            .collect()
+    /// The holds to renew, and for how long.
+    pub(crate) fn holds(&self) -> Vec<(HoldId, Duration)> {
+        let all = self.lock();
+        let leases = all.values().flat_map(|entry| entry.lease.iter().chain(&entry.old));
+        leases.map(|lease| (lease.hold, lease.lives())).collect()
     }
 
     /// How many there are.

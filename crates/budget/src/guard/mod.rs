@@ -4,7 +4,7 @@
 mod circuit;
 mod leases;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -243,11 +243,13 @@ impl Guard {
         let _woken = timeout(longest, self.0.wake.notified()).await;
     }
 
-    /// The holds whose leases are to be renewed.
-    pub(crate) fn holds(&self) -> Vec<HoldId> {
-        let mut holds: Vec<_> = self.0.open().iter().copied().collect();
-        holds.extend(self.0.leases.holds());
-        holds
+    /// The holds that are to be renewed, each group for its time; those of calls for `lease`.
+    pub(crate) fn holds(&self, lease: Duration) -> BTreeMap<Duration, Vec<HoldId>> {
+        let mut groups = BTreeMap::from([(lease, self.0.open().iter().copied().collect())]);
+        for (hold, lives) in self.0.leases.holds() {
+            groups.entry(lives).or_insert_with(Vec::new).push(hold);
+        }
+        groups
     }
 
     pub(crate) fn leases(&self) -> &Leases {
