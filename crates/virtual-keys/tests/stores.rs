@@ -130,3 +130,17 @@ async fn many_who_change_one_key_through_the_manager_all_succeed() {
     let key = manager.get(&Actor::Operator, &key.id).await.unwrap();
     assert_eq!(key.key().settings.metadata.len(), 4);
 }
+
+// Whoever holds it may have been stopped: a process must be able to end all the same.
+#[tokio::test]
+async fn a_lock_that_is_never_given_back_is_not_waited_for_for_ever() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = FileStore::open(file(&folder)).unwrap();
+    let lock = std::fs::File::options().write(true).open(folder.path().join("keys.json.lock")).unwrap();
+    lock.lock().unwrap();
+    assert!(store.read(None).await.is_ok(), "readers need no lock");
+    let error = store.write(contract::key("a")).await.unwrap_err();
+    assert!(matches!(error, StoreError::Failed(_)), "{error}");
+    lock.unlock().unwrap();
+    store.write(contract::key("a")).await.unwrap();
+}

@@ -1,11 +1,11 @@
 //! Keys in a file, for one machine.
 
 use std::collections::BTreeMap;
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use secrecy::zeroize::Zeroizing;
 use serde::{Deserialize, Serialize};
@@ -50,6 +50,10 @@ struct Document {
 }
 
 const VERSION: u32 = 1;
+
+/// Five seconds in all.
+const LOCK_TRIES: u32 = 1000;
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 impl FileStore {
     /// The keys in this file, which is made when it is not there. For settings at the start: it waits for the disk.
@@ -113,8 +117,15 @@ impl Inner {
             let mut options = OpenOptions::new();
             options.create(true).truncate(false).write(true);
             let file = private(&mut options).open(&path)?;
-            file.lock()?;
-            Ok(file)
+            // Not for ever: whoever holds it may have been stopped, and this thread would keep the process from ending.
+            for _ in 0..LOCK_TRIES {
+                match file.try_lock() {
+                    Ok(()) => return Ok(file),
+                    Err(TryLockError::WouldBlock) => std::thread::park_timeout(LOCK_PAUSE),
+                    Err(TryLockError::Error(error)) => return Err(error),
+                }
+            }
+            Err(io::Error::new(io::ErrorKind::TimedOut, "somebody else holds the lock"))
         };
         lock().map_err(|error| at(&path, error))
     }
