@@ -1,4 +1,5 @@
 //! A question that many ask at the same time is embedded once, and for each tenant apart.
+#![allow(clippy::unwrap_used, reason = "a helper of tests is a test")]
 
 mod common;
 

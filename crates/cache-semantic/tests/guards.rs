@@ -164,6 +164,41 @@ fn another_kind_of_answer() {
 }
 
 #[test]
+fn the_same_said_otherwise_is_no_difference() {
+    none_vetoed(&[
+        (
+            "Is the United States a republic or a monarchy?",
+            "Is the United States of America a republic or a monarchy?",
+        ),
+        ("Which films are about the Second World War?", "Which films are about World War II?"),
+        ("Which is better, Camry or Accord?", "Which is better: Accord or Toyota Camry?"),
+        ("Where did this charge come from?", "What is the reason for this charge?"),
+        ("How is a plane able to fly?", "Why does a plane fly?"),
+        ("Why doesn't Acme ship to Norway?", "Why does Acme not ship to Norway?"),
+        ("I don't know how to return a parcel.", "How do I return a parcel?"),
+        ("I can't figure out why my parcel is late.", "Why is my parcel late?"),
+        ("What is the difference between tea and coffee?", "Does it make a difference, tea or coffee?"),
+        ("Which course is good for learning online?", "Which course is good for online studying?"),
+    ]);
+    // Beside them what only looks like it.
+    all_vetoed(
+        Difference::Negation,
+        &[("Why does Acme ship to Norway?", "Why doesn't Acme ship to Norway?")],
+    );
+    all_vetoed(Difference::Order, &[("Can those who smoke not drink?", "Can those who drink not smoke?")]);
+    all_vetoed(Difference::Name, &[("Which is better, Camry or Accord?", "Which is better, Camry or Golf?")]);
+    all_vetoed(Difference::Joint, &[("Can I take tea and coffee along?", "Can I take tea or coffee along?")]);
+}
+
+#[test]
+fn all_but_one_and_the_second_are_heavy_doubts() {
+    let doubt = |a: &str, b: &str| Asked::new(a, Guards::Standard).compare(b).doubt;
+    assert!(doubt("What causes a headache?", "What causes a headache besides stress?") >= 0.05);
+    assert!(doubt("Who is the tallest man?", "Who is the second tallest man?") >= 0.08);
+    assert!(doubt("Who is the tallest man?", "Who is the tallest living man?") < 0.01);
+}
+
+#[test]
 fn what_may_mean_the_same_is_a_doubt_and_strictly_a_veto() {
     for (a, b, difference) in [
         ("How do I reset my router?", "How do I reset my password?", Difference::Word),

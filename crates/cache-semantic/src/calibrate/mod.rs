@@ -76,12 +76,16 @@ impl Calibration {
     }
 }
 
-/// The thresholds that reports show.
-pub(crate) const THRESHOLDS: [f32; 35] = [
-    0.99, 0.98, 0.97, 0.96, 0.95, 0.94, 0.93, 0.92, 0.91, 0.90, 0.895, 0.89, 0.885, 0.88, 0.875, 0.87, 0.865,
-    0.86, 0.855, 0.85, 0.845, 0.84, 0.835, 0.83, 0.825, 0.82, 0.815, 0.81, 0.805, 0.80, 0.78, 0.76, 0.74,
-    0.72, 0.70,
-];
+/// The thresholds at which is counted, strictest first: from 0.99 to 0.70 in steps of 0.0025.
+pub(crate) fn thresholds() -> impl Iterator<Item = f32> {
+    (0..=116_u16).map(|step| f32::from(9_900 - 25 * step) / 10_000.0)
+}
+
+/// Whether a table shows it: whole hundredths do.
+pub(crate) fn is_shown(threshold: f32) -> bool {
+    let hundredths = threshold * 100.0;
+    (hundredths - hundredths.round()).abs() < 0.01
+}
 
 #[cfg(test)]
 mod tests {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use mainstay_provider_core::Error;
 
 use super::data::LabelledPair;
-use super::{Calibration, NoSafeThreshold, Step, THRESHOLDS};
+use super::{Calibration, NoSafeThreshold, Step, thresholds};
 use crate::bound::{as_real, interval};
 use crate::embedding::{Embedding, cosine};
 use crate::guard::{Asked, Guards, Verdict};
@@ -197,7 +197,7 @@ pub fn calibrate_scored(
         return Err(CalibrateError::TooFew(pairs.len()));
     }
     let judged: Vec<_> = pairs.iter().map(|scored| (scored, verdict(&scored.pair, options.guards))).collect();
-    let rows = |stage| THRESHOLDS.map(|threshold| count(&judged, stage, threshold)).to_vec();
+    let rows = |stage| thresholds().map(|threshold| count(&judged, stage, threshold)).collect();
     let stages = Stage::ALL.map(|stage| (stage, rows(stage))).to_vec();
     let recommended = recommend(&stages, &options);
     let shown = recommended.unwrap_or(0.95);

@@ -8,7 +8,7 @@ use mainstay_provider_core::Error;
 
 use super::data::ReplayQuery;
 use super::pairs::share;
-use super::{Calibration, NoSafeThreshold, Step, THRESHOLDS};
+use super::{Calibration, NoSafeThreshold, Step, thresholds};
 use crate::bound::upper_bound;
 use crate::config::Limits;
 use crate::decision::choose;
@@ -204,7 +204,7 @@ pub fn replay_embedded(
     assert!(vectors.len() >= stream.len(), "a vector for each question");
     let mut rehearsal = Rehearsal::new(stream, vectors, &options);
     let mut rows: Vec<_> = options.policies.iter().map(|policy| rehearsal.run(policy.clone())).collect();
-    let steps = THRESHOLDS.map(|threshold| {
+    let steps = thresholds().map(|threshold| {
         let row = rehearsal.run(Policy::guarded(threshold, options.guards));
         Step { threshold, hits: row.all.hits(), wrong: row.all.wrong }
     });

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::pairs::{PairReport, Row};
 use super::replay::{ReplayReport, ReplayRow, Tally};
-use super::{Calibration, NoSafeThreshold, Step};
+use super::{Calibration, NoSafeThreshold, Step, is_shown};
 
 impl PairReport {
     /// The report as JSON.
@@ -48,7 +48,7 @@ fn row_json(row: &Row) -> Value {
     })
 }
 
-/// Thresholds have two digits; as doubles they would show eight more.
+/// Thresholds have four digits; as doubles they would show eight more.
 fn round(threshold: f32) -> f64 {
     (f64::from(threshold) * 1e4).round() / 1e4
 }
@@ -62,14 +62,15 @@ impl fmt::Display for PairReport {
                 f,
                 "threshold  precision               recall                  F1     false hits of different pairs"
             )?;
-            for row in rows {
+            let is_recommended = |row: &&Row| Ok(row.threshold) == self.recommended;
+            for row in rows.iter().filter(|row| is_shown(row.threshold) || is_recommended(row)) {
                 let precision = with_interval(row.precision(), row.precision_interval());
                 let recall = with_interval(row.recall(), row.recall_interval());
                 let false_hits = with_interval(row.false_hit_rate(), row.false_hit_interval());
                 writeln!(
                     f,
-                    "{:.3}      {precision}   {recall}   {:.3}  {false_hits}",
-                    row.threshold,
+                    "{:<9}  {precision}   {recall}   {:.3}  {false_hits}",
+                    round(row.threshold),
                     row.f1()
                 )?;
             }
@@ -81,11 +82,11 @@ impl fmt::Display for PairReport {
             percent(self.options.confidence)
         );
         match self.recommended {
-            Ok(threshold) => writeln!(f, "Recommended threshold for a {wanted}: {threshold:.3}")?,
+            Ok(threshold) => writeln!(f, "Recommended threshold for a {wanted}: {}", round(threshold))?,
             Err(refused) => writeln!(f, "For a {wanted}: {refused}")?,
         }
         let shown = self.recommended.unwrap_or(0.95);
-        writeln!(f, "\nBy source, the whole decision at {shown:.3}")?;
+        writeln!(f, "\nBy source, the whole decision at {}", round(shown))?;
         writeln!(f, "source                        same  served  different  served")?;
         for (source, row) in &self.sources {
             writeln!(
@@ -166,7 +167,7 @@ impl fmt::Display for ReplayReport {
         let wanted =
             format!("at most {} of hits wrong at {sure} confidence", percent(self.options.max_error_rate));
         match self.calibrated {
-            Ok(threshold) => writeln!(f, "Loosest threshold with {wanted}: {threshold:.3}")?,
+            Ok(threshold) => writeln!(f, "Loosest threshold with {wanted}: {}", round(threshold))?,
             Err(NoSafeThreshold) => writeln!(f, "With {wanted}: {NoSafeThreshold}")?,
         }
         if let Some(row) = self.rows.last() {

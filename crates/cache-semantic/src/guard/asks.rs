@@ -1,6 +1,6 @@
 //! Which kind of answer a question wants.
 
-use super::lexicon::{Asking, Class};
+use super::lexicon::{Asking, Class, Note};
 use super::question::Question;
 
 /// What is asked for, a bit for each.
@@ -27,6 +27,10 @@ impl Question {
         for (at, word) in words.iter().enumerate() {
             let next = words.get(at + 1);
             match word.known.class {
+                // "How is salt able to melt ice" asks for the reason too.
+                Class::Asking(Asking::How) if self.says(at, &["able", "possible"]) => {
+                    asks |= Asks::HOW | Asks::WHY
+                }
                 Class::Asking(Asking::How) => {
                     let next = next.map(|next| self.letters(next)).unwrap_or_default();
                     asks |= match next {
@@ -44,6 +48,10 @@ impl Question {
                 }
                 Class::Asking(Asking::Why) => asks |= Asks::WHY,
                 Class::Asking(Asking::When) if word.begins || at <= 1 => asks |= Asks::WHEN,
+                // "Where does it come from": its place or its reason.
+                Class::Asking(Asking::Where) if (word.begins || at <= 1) && self.comes_from(at) => {
+                    asks |= Asks::WHERE | Asks::WHY;
+                }
                 Class::Asking(Asking::Where) if word.begins || at <= 1 => asks |= Asks::WHERE,
                 Class::Asking(Asking::Who) if word.begins || at <= 1 => asks |= Asks::WHO,
                 Class::Verb(_) if word.begins => asks |= Asks::YES_NO,
@@ -51,6 +59,17 @@ impl Question {
             }
         }
         self.asks = Asks(asks);
+    }
+
+    fn says(&self, after: usize, words: &[&str]) -> bool {
+        self.words[after..].iter().any(|word| words.contains(&self.letters(word)))
+    }
+
+    fn comes_from(&self, after: usize) -> bool {
+        self.words[after..].windows(2).any(|pair| {
+            matches!(self.letters(&pair[0]), "come" | "comes" | "came" | "coming")
+                && pair[1].note == Note::From
+        })
     }
 
     /// `what` asks for many things: the words after it say for which.

@@ -50,6 +50,14 @@ impl<'a> Comparison<'a> {
         }
     }
 
+    /// Whether what both have is written the same way, and not only means the same.
+    pub(crate) fn is_to_the_letter(&self) -> bool {
+        let pairs = self.a.words.iter().zip(&self.to_b);
+        pairs
+            .filter_map(|(word, there)| Some((word, (*there)?)))
+            .all(|(word, there)| word.key == self.b.words[usize::from(there)].key)
+    }
+
     pub(crate) fn only_a(&self) -> impl Iterator<Item = &'a Word> + Clone + '_ {
         self.a.words.iter().zip(&self.to_b).filter(|(_, other)| other.is_none()).map(|(word, _)| word)
     }
@@ -190,21 +198,34 @@ impl<'a> Comparison<'a> {
         self.only_a().any(|one| only_b.clone().any(|other| one.known.is_of_sort(&other.known)))
     }
 
-    /// A name on each side that the other does not have; where something is to be chosen, on one side.
+    /// A name on each side that the other does not have; where something is to be chosen, on one side, unless it is only more
+    /// of a name that both have (`Toyota Camry`).
     fn names_differ(&self) -> bool {
         let is_name = |word: &Word| word.is_name && word.is_content();
         let (a, b) = (self.only_a().any(is_name), self.only_b().any(is_name));
+        let is_new = |question: &Question, other: &[Option<u16>]| {
+            let mut own =
+                question.words.iter().enumerate().filter(|(at, word)| other[*at].is_none() && is_name(word));
+            own.any(|(at, _)| !is_part_of_name(question, other, at))
+        };
         let is_choice = |question: &Question| {
             question.words.iter().any(|word| matches!(word.joint(), Some(Joint::Or | Joint::Versus)))
         };
-        a && b || (a || b) && (is_choice(self.a) || is_choice(self.b))
+        a && b
+            || (is_new(self.a, &self.to_b) || is_new(self.b, &self.to_a))
+                && (is_choice(self.a) || is_choice(self.b))
     }
 
     fn joints_differ(&self) -> bool {
         let has = |question: &Question, joint| question.words.iter().any(|word| word.joint() == Some(joint));
         let (or_a, or_b) = (has(self.a, Joint::Or), has(self.b, Joint::Or));
         let (and_a, and_b) = (has(self.a, Joint::And), has(self.b, Joint::And));
-        (or_a && !or_b && and_b && !and_a) || (or_b && !or_a && and_a && !and_b)
+        // "The difference between pills and powder", "does it make a difference, pills or powder".
+        let are_compared = |question: &Question| {
+            question.words.iter().any(|word| word.note == Note::Frame && word.is_content())
+        };
+        (or_a && !or_b && and_b && !and_a || or_b && !or_a && and_a && !and_b)
+            && !(are_compared(self.a) && are_compared(self.b))
     }
 
     /// `Is A seen by B` is not `does A see B`.
@@ -261,6 +282,8 @@ impl<'a> Comparison<'a> {
                     Class::Content if word.note == Note::Trouble => Doubt::Trouble,
                     Class::Content if word.note == Note::Ordinal => Doubt::Ordinal,
                     Class::Content => Doubt::Word,
+                    // "Besides", "apart from": all but that.
+                    Class::Preposition if word.note == Note::Trouble => Doubt::Trouble,
                     _ => continue,
                 });
             }

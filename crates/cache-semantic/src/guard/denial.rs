@@ -1,6 +1,6 @@
 //! What is denied, and how often.
 
-use super::lexicon::{Class, Joint, Note};
+use super::lexicon::{Asking, Class, Joint, Note};
 use super::question::{Question, Word};
 
 /// What the first negation of a question denies.
@@ -44,6 +44,17 @@ fn verb_of(words: &[Word], place: usize) -> usize {
     nearest.filter(belongs).unwrap_or(place)
 }
 
+/// Where a question is denied that begins with its verb, or with the verb right after a word like `why`.
+pub(super) fn denied_as_a_whole(question: &Question) -> Option<usize> {
+    let words = &question.words;
+    let place = words.iter().position(|word| word.is(Class::Negation))?;
+    let verb = verb_of(words, place);
+    let asks = |word: &Word| matches!(word.known.class, Class::Asking(asking) if asking != Asking::Who);
+    let begins =
+        |verb: usize| words[verb].begins || verb.checked_sub(1).is_some_and(|before| asks(&words[before]));
+    (verb < place && begins(verb)).then_some(place)
+}
+
 /// How often something is denied. "Or not" denies nothing.
 pub(super) fn denials(question: &Question) -> usize {
     let words = &question.words;
@@ -55,5 +66,17 @@ pub(super) fn denials(question: &Question) -> usize {
                 words[before].joint() == Some(Joint::Or) || words[before].note == Note::Perhaps
             })
         })
+        .filter(|at| !is_not_known(question, *at))
         .count()
+}
+
+/// `I don't know how`, `I can't figure out why`: that is asked, and nothing denied.
+fn is_not_known(question: &Question, at: usize) -> bool {
+    const KNOW: &[&str] =
+        &["know", "understand", "figure", "remember", "sure", "see", "tell", "think", "find"];
+    let after = &question.words[at + 1..];
+    let verb = after.iter().take(2).position(|word| KNOW.contains(&question.letters(word)));
+    verb.is_some_and(|verb| {
+        after[verb + 1..].iter().take(2).any(|word| matches!(word.known.class, Class::Asking(_)))
+    })
 }

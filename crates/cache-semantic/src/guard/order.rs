@@ -1,6 +1,7 @@
 //! The same words in another order.
 
 use super::compare::Comparison;
+use super::denial::denied_as_a_whole;
 use super::lexicon::{Class, Known, Lexicon, Note, Tense};
 use super::question::{Question, Word};
 
@@ -18,7 +19,7 @@ pub(crate) enum Order {
 pub(crate) fn of(pair: &Comparison<'_>) -> Order {
     let own = pair.only_a().chain(pair.only_b());
     // Of the very same words every one counts.
-    let is_same_bag = own.clone().all(|word| word.is_article());
+    let is_same_bag = own.clone().all(|word| word.is_article()) && pair.is_to_the_letter();
     let a = sequence(pair, pair.a, &pair.to_b, true, is_same_bag);
     let b = sequence(pair, pair.b, &pair.to_a, false, is_same_bag);
     if a.len() != b.len() || !differ(&a, &b) || is_exchange_around_joint(&a, &b) {
@@ -100,7 +101,13 @@ fn sequence(
     let mut after_joint = false;
     let mut follows = false;
     let (mut preposition, mut is_subject) = (0, false);
-    for (word, counterpart) in question.words.iter().zip(other) {
+    // "Why doesn't it have one", "why does it not have one": in both the whole question is denied, wherever the word stands.
+    let denied = denied_as_a_whole(question)
+        .filter(|_| denied_as_a_whole(if is_a { pair.b } else { pair.a }).is_some());
+    for (at, (word, counterpart)) in question.words.iter().zip(other).enumerate() {
+        if Some(at) == denied {
+            continue;
+        }
         if word.is_article() {
             continue;
         }
@@ -125,7 +132,8 @@ fn sequence(
             Some(there) if is_a => &pair.b.words[usize::from(*there)],
             Some(_) => word,
             None => {
-                after_joint = false;
+                // "Accord or Toyota Camry": still after the joint.
+                after_joint &= word.is_name;
                 continue;
             }
         };

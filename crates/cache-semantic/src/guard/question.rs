@@ -125,4 +125,12 @@ const JOINED: &[(&[&str], &str)] = &[
     (&["united", "nations"], "un"),
     (&["united", "arab", "emirates"], "uae"),
     (&["european", "union"], "eu"),
+    (&["second", "world", "war"], "wwii"),
+    (&["world", "war", "ii"], "wwii"),
+    (&["world", "war", "2"], "wwii"),
+    (&["world", "war", "two"], "wwii"),
+    (&["first", "world", "war"], "wwi"),
+    (&["world", "war", "i"], "wwi"),
+    (&["world", "war", "1"], "wwi"),
+    (&["world", "war", "one"], "wwi"),
 ];
