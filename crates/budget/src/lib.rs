@@ -40,6 +40,9 @@ pub use self::refusal::BudgetExceeded;
 pub use self::row::{RowStatus, UsageRow};
 pub use self::service::Budgeted;
 pub use self::spending::{Spending, Spent};
+#[cfg(feature = "journal")]
+#[cfg_attr(docsrs, doc(cfg(feature = "journal")))]
+pub use self::store::journal::{Durability, JournalConfig, JournalStore};
 pub use self::store::memory::MemoryStore;
 #[cfg(feature = "postgres")]
 #[cfg_attr(docsrs, doc(cfg(feature = "postgres")))]

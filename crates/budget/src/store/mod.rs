@@ -12,6 +12,8 @@ use mainstay_provider_core::BoxError;
 use crate::row::UsageRow;
 use crate::usage::{RowsPage, RowsQuery, UsageQuery, UsageTotal};
 
+#[cfg(feature = "journal")]
+pub(crate) mod journal;
 pub(crate) mod memory;
 #[cfg(feature = "postgres")]
 pub mod postgres;

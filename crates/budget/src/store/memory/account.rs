@@ -87,4 +87,9 @@ impl Slices {
     pub(super) fn all(&self) -> &[Slice] {
         &self.all
     }
+
+    #[cfg(feature = "journal")]
+    pub(super) fn restore(&mut self, all: Vec<Slice>) {
+        self.all = all;
+    }
 }

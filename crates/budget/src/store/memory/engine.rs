@@ -50,10 +50,10 @@ impl Log for NoLog {
 /// Accounts, holds and rows in memory.
 #[derive(Debug)]
 pub(crate) struct Engine<L> {
-    accounts: RwLock<HashMap<AccountKey, Arc<Cell>>>,
-    shards: Vec<Mutex<Shard>>,
+    pub(super) accounts: RwLock<HashMap<AccountKey, Arc<Cell>>>,
+    pub(super) shards: Vec<Mutex<Shard>>,
     /// The number of the next row.
-    next_row: AtomicU64,
+    pub(super) next_row: AtomicU64,
     kept: Kept,
     pub(crate) log: L,
 }
@@ -255,7 +255,7 @@ impl<L: Log> Engine<L> {
     }
 
     /// The accounts of these charges, in the slices that they are counted in; new ones are opened.
-    fn taken(&self, charges: &[Charge], hold: HoldId) -> Vec<Taken> {
+    pub(super) fn taken(&self, charges: &[Charge], hold: HoldId) -> Vec<Taken> {
         let made = hold.made_ms();
         let known = self.accounts.read().unwrap_or_else(PoisonError::into_inner);
         let of = |charge: &Charge| {
@@ -297,7 +297,7 @@ impl<L: Log> Engine<L> {
         self.balances(&accounts)
     }
 
-    fn lock_every_shard(&self) -> Vec<MutexGuard<'_, Shard>> {
+    pub(super) fn lock_every_shard(&self) -> Vec<MutexGuard<'_, Shard>> {
         self.shards.iter().map(lock).collect()
     }
 
@@ -368,7 +368,7 @@ fn lock_all(taken: &[Taken]) -> Vec<Guard<'_>> {
     locked.into_iter().flatten().collect()
 }
 
-fn shard_of(hold: HoldId) -> usize {
+pub(super) fn shard_of(hold: HoldId) -> usize {
     (hold.0 as usize) % SHARDS
 }
 

@@ -2,14 +2,23 @@
 
 mod account;
 mod engine;
+#[cfg(feature = "journal")]
+mod engine_snapshot;
 mod rows;
 mod shard;
 
 use std::time::Duration;
 
-use self::engine::{Engine, Kept, NoLog};
 #[cfg(feature = "journal")]
-pub(crate) use self::shard::Snapshot;
+pub(crate) use self::account::Slice;
+#[cfg(feature = "journal")]
+pub(crate) use self::engine::Log;
+use self::engine::NoLog;
+pub(crate) use self::engine::{Engine, Kept};
+#[cfg(feature = "journal")]
+pub(crate) use self::rows::{Sum, Total};
+#[cfg(feature = "journal")]
+pub(crate) use self::shard::{Open, Snapshot};
 
 use super::{
     AccountKey, Answer, Balance, BudgetStore, ExpiredHold, HoldId, Reservation, Reserved, Settled,

@@ -140,10 +140,13 @@ impl Rows {
         })
     }
 
-    /// Puts back what a snapshot has.
     #[cfg(feature = "journal")]
-    pub(super) fn restore(&mut self, rows: Vec<(u64, Arc<UsageRow>)>, totals: Vec<Total>) {
-        self.last.extend(rows);
+    pub(super) fn restore_row(&mut self, number: u64, row: Arc<UsageRow>) {
+        self.last.push_back((number, row));
+    }
+
+    #[cfg(feature = "journal")]
+    pub(super) fn restore_totals(&mut self, totals: Vec<Total>) {
         for (day, provider, model, subject, sum) in totals {
             let of_model = self.of_model(day, &provider, &model);
             match subject {

@@ -74,10 +74,20 @@ impl Shard {
 #[derive(Debug, Default)]
 pub(crate) struct Snapshot {
     pub(crate) accounts: Vec<(crate::store::AccountKey, Vec<super::account::Slice>)>,
-    pub(crate) open: Vec<(HoldId, Vec<(crate::store::AccountKey, u64, u64, u64)>, Arc<UsageRow>)>,
+    pub(crate) open: Vec<Open>,
     pub(crate) ended: Vec<HoldId>,
     pub(crate) rows: Vec<(u64, Arc<UsageRow>)>,
     pub(crate) totals: Vec<super::rows::Total>,
+}
+
+/// An open hold, as a snapshot has it.
+#[cfg(feature = "journal")]
+#[derive(Debug)]
+pub(crate) struct Open {
+    pub(crate) hold: HoldId,
+    /// Account, slice, what was taken, and what is booked if it is lost.
+    pub(crate) taken: Vec<(crate::store::AccountKey, u64, u64, u64)>,
+    pub(crate) if_lost: Arc<UsageRow>,
 }
 
 /// A hold's name is chance: its lower half serves as it is.
