@@ -3,6 +3,7 @@
 mod criterion;
 mod embed;
 mod figures;
+mod hit_rates;
 mod peers;
 mod semantic_search;
 
@@ -44,6 +45,8 @@ enum Part {
     Embed,
     /// The search of the semantic cache, beside faiss flat and hnswlib.
     SemanticSearch,
+    /// What the semantic cache serves of a labelled stream, and what of it is wrong, beside GPTCache.
+    HitRates,
     Load,
 }
 
@@ -83,6 +86,12 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             let found = semantic_search::run(&sh, &metadata, options.quick)?;
             println!("\n{}", semantic_search::table(&found));
             figures.extend(found);
+            Ok(())
+        });
+    }
+    if wanted(Part::HitRates) {
+        steps.run("hit rates", || {
+            figures.extend(hit_rates::run(&sh)?);
             Ok(())
         });
     }

@@ -26,7 +26,7 @@ async fn main() -> Result<()> {
     let own = read_pairs(include_str!("../data/pairs.jsonl"))?;
     let own = scored(&own, &embedding).await?;
     println!("The pairs of our own\n\n{}", calibrate_scored(&own, CalibrateOptions::default())?);
-    for threshold in [0.84, 0.95] {
+    for threshold in [0.835, 0.95] {
         println!("different and served at {threshold}");
         for pair in own.iter().filter(|pair| !pair.pair.same_intent && is_served(pair, threshold)) {
             println!("  {:.3}  {} / {}", pair.score, pair.pair.a, pair.pair.b);
@@ -70,7 +70,7 @@ async fn pairs(data: &Path, embedding: &Embedding) -> Result<()> {
     let pairs = read_pairs(&fs::read_to_string(data.join("dev_pairs.jsonl"))?)?;
     let scored = scored(&pairs, embedding).await?;
     println!("The pairs\n\n{}", calibrate_scored(&scored, CalibrateOptions::default())?);
-    for threshold in [0.84, 0.95] {
+    for threshold in [0.835, 0.95] {
         println!("different and served at {threshold}");
         let mut served: BTreeMap<&str, (u32, u32)> = BTreeMap::new();
         for pair in scored.iter().filter(|pair| !pair.pair.same_intent) {
