@@ -138,7 +138,7 @@ impl<F> Asking<F> {
             ticket.sent();
         }
         let answer = answer.await;
-        let Some(ticket) = ticket else { return answer };
+        let Some(mut ticket) = ticket else { return answer };
         match answer {
             Ok(reply) => Ok(answered(ticket, reply)),
             Err(error) => {
@@ -150,7 +150,7 @@ impl<F> Asking<F> {
 }
 
 /// Settles a whole answer, and has a stream settled at its end.
-fn watch(ticket: Box<Ticket>, reply: Reply) -> Reply {
+fn watch(mut ticket: Box<Ticket>, reply: Reply) -> Reply {
     if reply.head.attempts == 0 && !ticket.has_legs() {
         // A cache within answered: nobody was asked.
         ticket.settle(Ending::Unused);
@@ -176,7 +176,7 @@ pub(crate) fn status(end: &End) -> RowStatus {
     }
 }
 
-fn embedded(ticket: Box<Ticket>, reply: EmbedReply) -> EmbedReply {
+fn embedded(mut ticket: Box<Ticket>, reply: EmbedReply) -> EmbedReply {
     if reply.head.attempts == 0 && !ticket.has_legs() {
         ticket.settle(Ending::Unused);
         return reply;

@@ -170,7 +170,7 @@ impl Core {
 
     fn judged(
         &self,
-        ticket: Box<Ticket>,
+        mut ticket: Box<Ticket>,
         answer: Result<Reserved, StoreError>,
     ) -> Result<Box<Ticket>, Error> {
         match answer {

@@ -147,7 +147,7 @@ impl Ticket {
     }
 
     /// It was refused: nothing is held.
-    pub(crate) fn refused(mut self: Box<Self>) {
+    pub(crate) fn refused(&mut self) {
         self.stage = Stage::Over;
     }
 
@@ -162,11 +162,7 @@ impl Ticket {
     }
 
     /// Settles it.
-    pub(crate) fn settle(mut self: Box<Self>, ending: Ending) {
-        self.settle_as(ending);
-    }
-
-    fn settle_as(&mut self, ending: Ending) {
+    pub(crate) fn settle(&mut self, ending: Ending) {
         if std::mem::replace(&mut self.stage, Stage::Over) == Stage::Over {
             return;
         }
@@ -296,6 +292,6 @@ fn bounded(mut tokens: Tokens) -> Tokens {
 impl Drop for Ticket {
     fn drop(&mut self) {
         let ending = if self.stage == Stage::Sent { Ending::Cancelled } else { Ending::Unused };
-        self.settle_as(ending);
+        self.settle(ending);
     }
 }

@@ -1,5 +1,5 @@
 //! A store that is elsewhere, and fails as it is told.
-#![allow(unreachable_pub, reason = "a part of several tests")]
+#![allow(dead_code, unreachable_pub, reason = "a part of several tests")]
 
 use std::future::pending;
 use std::sync::{Arc, Mutex};
@@ -32,19 +32,24 @@ pub enum Fault {
 pub struct Faulty(Arc<Inner>);
 
 struct Inner {
-    store: MemoryStore,
+    store: Arc<MemoryStore>,
     fault: Mutex<Fault>,
     born: Instant,
 }
 
 impl Faulty {
     pub fn new() -> Self {
-        let (store, fault) = (MemoryStore::new(), Mutex::new(Fault::None));
+        let (store, fault) = (Arc::new(MemoryStore::new()), Mutex::new(Fault::None));
         Self(Arc::new(Inner { store, fault, born: Instant::now() }))
     }
 
     pub fn set(&self, fault: Fault) {
         *self.0.fault.lock().unwrap() = fault;
+    }
+
+    /// What it keeps, whatever it answers.
+    pub fn inside(&self) -> Arc<MemoryStore> {
+        self.0.store.clone()
     }
 
     fn fault(&self) -> Fault {

@@ -4,6 +4,8 @@ mod account;
 mod engine;
 #[cfg(feature = "journal")]
 mod engine_snapshot;
+#[cfg(all(test, loom))]
+mod loom_tests;
 mod rows;
 mod shard;
 

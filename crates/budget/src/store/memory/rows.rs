@@ -115,9 +115,8 @@ impl Rows {
             for (model, of_model) in
                 models.iter().flat_map(|(model, all)| all.iter().map(move |of| (model, of)))
             {
-                let mut group = Group::default();
-                group.day = query.by_day.then_some(*day);
-                group.model = query.by_model.then(|| name(&of_model.provider, model));
+                let model = query.by_model.then(|| name(&of_model.provider, model));
+                let group = Group { day: query.by_day.then_some(*day), model, subject: None };
                 of_model.answer(query, group, found);
             }
         }
