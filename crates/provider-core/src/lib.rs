@@ -3,6 +3,7 @@
 
 mod attempts;
 mod availability;
+mod cache_status;
 mod call;
 pub mod chat;
 mod digest;
@@ -27,6 +28,7 @@ mod wire;
 
 pub use self::attempts::{Attempt, Attempts, Begun};
 pub use self::availability::{Availability, ReportAvailability};
+pub use self::cache_status::{CacheStatus, Decided};
 pub use self::call::{CacheDirective, Call, Context, ContextData, Namespace, RetrievedChunk, Subject};
 #[doc(inline)]
 pub use self::chat::{ChatChunk, ChatRequest, ChatResponse, FinishReason, Message};
@@ -41,7 +43,7 @@ pub use self::next::{Allowance, Needs, Next, ReportHeadroom};
 pub use self::provider::{BoxFuture, BoxProvider, Provider};
 pub use self::rate_limits::{RateLimit, RateLimits};
 pub use self::recording::{Pace, Recording};
-pub use self::reply::{BoxChunks, CacheStatus, ChunkResult, Chunks, Decided, Level, Reply, ReplyHead};
+pub use self::reply::{BoxChunks, ChunkResult, Chunks, Level, Reply, ReplyHead};
 pub use self::rescued::Rescued;
 pub use self::trace::TraceParent;
 pub use self::usage::Usage;
