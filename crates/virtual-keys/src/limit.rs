@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 pub struct KeyLimit {
     /// Of what.
     pub unit: LimitUnit,
-    /// How much: a number, or nano-USD (a USD is 1,000,000,000). At most 2^53, which every store can count to.
+    /// How much: a number, or nano-USD (a USD is 1,000,000,000). At most 2^53 - 1, which every store can count to.
     pub amount: u64,
     /// In which time.
     pub period: LimitPeriod,
@@ -64,7 +64,7 @@ pub struct InvalidLimit(String);
 
 impl KeyLimit {
     /// The largest amount.
-    pub const MOST: u64 = 1 << 53;
+    pub const MOST: u64 = (1 << 53) - 1;
 
     /// So much in this period. An amount above [`MOST`](Self::MOST) is that.
     pub fn new(unit: LimitUnit, amount: u64, period: LimitPeriod) -> Self {
@@ -261,7 +261,7 @@ mod tests {
             ".5 usd/month",
             "0.0000000001 usd/month",
             "9007200 usd/month",
-            "9007199254740993 tokens/day",
+            "9007199254740992 tokens/day",
             "1 tokens/rolling-59s",
             "1 tokens/rolling-",
             "1 tokens/rolling-\u{e9}",
