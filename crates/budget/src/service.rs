@@ -110,7 +110,7 @@ impl<S: Embedder> Service<EmbedCall> for Budgeted<S> {
         Box::pin(async move {
             let ticket = core.reserve(ticket).await?;
             let asking = Asking { answer: ready.call(call), ticket: Some(ticket) };
-            asking.run(embedded).await
+            asking.run(|mut ticket, reply| embedded(&mut ticket, reply)).await
         })
     }
 }
@@ -176,7 +176,7 @@ pub(crate) fn status(end: &End) -> RowStatus {
     }
 }
 
-fn embedded(mut ticket: Box<Ticket>, reply: EmbedReply) -> EmbedReply {
+fn embedded(ticket: &mut Ticket, reply: EmbedReply) -> EmbedReply {
     if reply.head.attempts == 0 && !ticket.has_legs() {
         ticket.settle(Ending::Unused);
         return reply;
