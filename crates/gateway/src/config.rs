@@ -9,6 +9,7 @@ use mainstay::config::{Document, EnvText, ModelConfig, Problems, ProviderConfig,
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::alerts::AlertsConfig;
 use crate::keys::{AdminConfig, KeysConfig};
 
 /// The gateway's configuration.
@@ -17,6 +18,7 @@ pub(crate) struct GatewayConfig {
     pub(crate) server: ServerConfig,
     pub(crate) keys: Option<KeysConfig>,
     pub(crate) admin: Option<AdminConfig>,
+    pub(crate) alerts: Option<AlertsConfig>,
     pub(crate) client: Config,
 }
 
@@ -66,6 +68,9 @@ struct File {
     /// The admin API. Without this table there is none.
     #[schemars(default)]
     admin: Option<AdminConfig>,
+    /// Where alerts are sent. Without this table they are only in the log.
+    #[schemars(default)]
+    alerts: Option<AlertsConfig>,
     #[schemars(flatten)]
     client: Config,
 }
@@ -83,9 +88,13 @@ impl GatewayConfig {
         if let Some(why) = admin.as_ref().and_then(|admin| admin.problem(keys.is_some())) {
             document.problem(&["admin"], &format!("admin: {why}"));
         }
+        let alerts: Option<AlertsConfig> = document.section("alerts");
+        if let Some(why) = alerts.as_ref().and_then(AlertsConfig::problem) {
+            document.problem(&["alerts"], &format!("alerts: {why}"));
+        }
         let client = Config::read(&mut document);
         document.finish()?;
-        Ok(Self { server, keys, admin, client })
+        Ok(Self { server, keys, admin, alerts, client })
     }
 
     /// What runs without a file: the simulated provider, and each provider whose usual key variable is set.
@@ -105,7 +114,7 @@ impl GatewayConfig {
         for name in ["ollama", "vllm"].into_iter().filter(|name| provider(name).is_some()) {
             client.providers.insert(name.into(), ProviderConfig::of_kind(name));
         }
-        Self { server: ServerConfig::default(), keys: None, admin: None, client }
+        Self { server: ServerConfig::default(), keys: None, admin: None, alerts: None, client }
     }
 
     /// The JSON schema of the file.

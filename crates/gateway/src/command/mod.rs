@@ -13,6 +13,7 @@ use clap::{Parser, Subcommand};
 use mainstay::{Call, ChatRequest, Client, Error, Events, Message, Severity};
 
 pub(crate) use self::rehearse::whole;
+use crate::alerts::Alerts;
 use crate::config::GatewayConfig;
 use crate::serve::{self, Guard};
 
@@ -153,11 +154,24 @@ fn env(name: &str) -> Option<String> {
 }
 
 fn client(config: &GatewayConfig) -> Result<Client, Failure> {
+    client_telling(config, Events::to(log_event))
+}
+
+fn client_telling(config: &GatewayConfig, events: Events) -> Result<Client, Failure> {
     Client::builder()
         .config(&config.client, env)
-        .map(|builder| builder.events(Events::to(log_event)))
+        .map(|builder| builder.events(events))
         .and_then(|builder| builder.build())
         .map_err(|error| error.message().to_owned())
+}
+
+/// Where events go: into the log, and to the webhook if there is one.
+fn events(alerts: Option<&Alerts>) -> Events {
+    let Some(teller) = alerts.map(Alerts::teller) else { return Events::to(log_event) };
+    Events::to(move |event| {
+        log_event(event.clone());
+        teller.tell(event);
+    })
 }
 
 fn log_event(event: mainstay::Event) {
@@ -198,9 +212,16 @@ fn serve_command(file: &ConfigFile, listen: Option<SocketAddr>) -> Result<(), Fa
     if let Some(listen) = listen {
         config.server.listen = listen;
     }
-    let client = client(&config)?;
+    let alerts = alerts(&config)?;
+    let events = events(alerts.as_ref());
+    let client = client_telling(&config, events.clone())?;
     let guard = guard(&config)?;
-    runtime()?.block_on(serve::run(config, client, guard, Events::to(log_event)))
+    runtime()?.block_on(Alerts::during(alerts, serve::run(config, client, guard, events)))
+}
+
+/// The webhook of alerts; none without `[alerts]`.
+fn alerts(config: &GatewayConfig) -> Result<Option<Alerts>, Failure> {
+    config.alerts.as_ref().map(|alerts| alerts.open(&env)).transpose()
 }
 
 /// The keys of callers, opened; none without `[keys]`.
@@ -213,6 +234,7 @@ fn guard(config: &GatewayConfig) -> Result<Option<Guard>, Failure> {
 fn check_command(file: &Path) -> Result<(), Failure> {
     let config = read_config(file)?;
     client(&config)?;
+    alerts(&config)?;
     print(&format!(
         "{}: in order; {} providers, {} models\n",
         file.display(),
