@@ -11,6 +11,7 @@ use mainstay::virtual_keys::{Access, KeyRing, Refusal, Role};
 
 use crate::app::App;
 use crate::error::ApiError;
+use crate::headers::{Told, identify};
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// Absent when all is well.
@@ -152,8 +153,9 @@ impl FromRequestParts<App> for Caller {
 }
 
 /// An answer to somebody who does not come in.
-pub(crate) fn turned_away(error: ApiError) -> Result<Response, Infallible> {
+pub(crate) fn turned_away(headers: &HeaderMap, error: ApiError) -> Result<Response, Infallible> {
     let mut response = error.into_response();
+    identify(response.headers_mut(), &Told::by(headers).id());
     if response.status() == StatusCode::UNAUTHORIZED {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }

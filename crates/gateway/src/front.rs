@@ -36,7 +36,10 @@ impl hyper::service::Service<Request<Incoming>> for Front {
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let caller = match self.app.door.admit(request.uri().path(), request.headers()) {
             Ok(caller) => caller,
-            Err(error) => return Box::pin(std::future::ready(auth::turned_away(error))),
+            Err(error) => {
+                let refusal = auth::turned_away(request.headers(), error);
+                return Box::pin(std::future::ready(refusal));
+            }
         };
         if request.method() == Method::POST && request.uri().path() == chat::PATH {
             let app = self.app.clone();

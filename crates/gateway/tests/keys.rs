@@ -113,6 +113,7 @@ async fn who_shows_a_key_is_served_and_nobody_else() {
             answer.starts_with("HTTP/1.1 401") && answer.contains("www-authenticate: Bearer"),
             "{answer}"
         );
+        assert!(answer.contains("x-request-id: req_"), "{answer}");
         assert!(
             answer.contains("\"type\":\"authentication_error\"") && answer.contains("invalid_api_key"),
             "{answer}"
@@ -192,6 +193,30 @@ async fn headers_name_what_the_key_allows() {
             assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{header}: {answer}");
         }
     }
+}
+
+// Security tests 14 and 20: what one key has asked is not another's, and goes with the key.
+#[tokio::test]
+async fn what_caches_hold_is_a_keys_own_and_goes_with_it() {
+    let (upstream, folder) = (upstream().await, tempfile::tempdir().unwrap());
+    let config = format!("[cache]\nany_temperature = true\n{}", config(&upstream, folder.path()));
+    let log = folder.path().join("log");
+    let gateway = Gateway::start_with(&config, std::fs::File::create(&log).unwrap().into());
+    let (id, one) = made(&gateway, &[]).await;
+    let (_, other) = made(&gateway, &[]).await;
+    let (_, team) = made(&gateway, &["--namespace", "team"]).await;
+    let (_, colleague) = made(&gateway, &["--namespace", "team"]).await;
+    for (secret, status) in
+        [(&one, "miss"), (&one, "hit"), (&other, "miss"), (&team, "miss"), (&colleague, "hit")]
+    {
+        let answer = chat(&gateway, secret, "m").await;
+        assert!(answer.contains(&format!("x-mainstay-cache: {status}\r")), "{status}: {answer}");
+    }
+    let answer = send(&gateway.admin, "DELETE", &format!("/admin/keys/{id}"), TOKEN, "").await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    until(async || std::fs::read_to_string(&log).unwrap().contains("cache.purged")).await;
+    assert!(chat(&gateway, &one, "m").await.starts_with("HTTP/1.1 401"));
+    assert!(chat(&gateway, &other, "m").await.contains("x-mainstay-cache: hit"));
 }
 
 // Everything that nobody has opened is for administrators.

@@ -28,7 +28,7 @@ pub(crate) struct KeysConfig {
     /// With what the keys' digests are made, at least 32 bytes, best as a reference: `"${MAINSTAY_KEYS_SECRET}"`. All who share
     /// the keys need the same. Default with `file`: one that lies beside it.
     pub(crate) secret: Option<EnvText>,
-    /// How often the store is looked at for changes. Default `"250ms"`.
+    /// How often the store is looked at for changes. Default `"250ms"`, at most `"500ms"`.
     pub(crate) poll: Option<Span>,
     /// How long the old secret of a rotated key goes on. Default `"24h"`.
     pub(crate) grace: Option<Span>,
@@ -73,7 +73,7 @@ impl KeysConfig {
                 "secret is missing, which all who share the keys need: secret = \"${MAINSTAY_KEYS_SECRET}\"",
             ),
             1 if self.poll.is_some_and(|poll| !SOUND_POLL.contains(&poll.duration())) => {
-                Some("poll must be from 10ms to 10s")
+                Some("poll must be from 10ms to 500ms")
             }
             1 => None,
             _ => Some("file, redis_url and postgres_url: only one of them"),
@@ -111,8 +111,8 @@ impl KeysConfig {
     }
 }
 
-/// Sooner would be a load, later would keep a disabled key going.
-const SOUND_POLL: std::ops::RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(10);
+/// Sooner would be a load; later, and a disabled key could go on for more than a second.
+const SOUND_POLL: std::ops::RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_millis(500);
 
 impl Opened {
     pub(crate) fn manager(&self) -> KeyManager {
