@@ -22,7 +22,8 @@ const ROUNDS: usize = 20_000;
 
 fn main() {
     // `cargo test --benches` only wants to know that it runs.
-    let (warm_up, rounds) = if std::env::args().any(|arg| arg == "--bench") { (WARM_UP, ROUNDS) } else { (10, 20) };
+    let (warm_up, rounds) =
+        if std::env::args().any(|arg| arg == "--bench") { (WARM_UP, ROUNDS) } else { (10, 20) };
     let Some(server) = Server::start() else { return println!("skipped: there is no redis-server here") };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
@@ -208,7 +209,9 @@ impl Bench {
         for (place, (name, (median, late))) in NAMES.iter().zip(medians).enumerate() {
             let bytes = self.like[place / 2].get_packed_command().len();
             let times = median.as_secs_f64() / medians[place / 2 * 2].0.as_secs_f64();
-            println!("  {name:26} {bytes:5} bytes  median {median:9.1?}  p99 {late:9.1?}  {times:.2} times bare");
+            println!(
+                "  {name:26} {bytes:5} bytes  median {median:9.1?}  p99 {late:9.1?}  {times:.2} times bare"
+            );
         }
     }
 }

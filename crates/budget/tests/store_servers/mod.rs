@@ -17,6 +17,7 @@ use tokio::net::{TcpListener as AsyncListener, TcpStream};
 /// A process that dies with the test, and that can be frozen.
 pub(crate) struct Server {
     process: Child,
+    command: Command,
     pub(crate) port: u16,
     _folder: TempDir,
 }
@@ -24,7 +25,15 @@ pub(crate) struct Server {
 impl Server {
     fn start(mut command: Command, port: u16, folder: TempDir) -> Self {
         let process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the server starts");
-        Self { process, port, _folder: folder }
+        Self { process, command, port, _folder: folder }
+    }
+
+    /// It is killed, and comes back with what it had on its disk.
+    pub(crate) async fn restart(&mut self, away: Duration) {
+        self.kill();
+        tokio::time::sleep(away).await;
+        self.process = self.command.spawn().expect("the server starts");
+        until_open(self.port).await;
     }
 
     /// It is there and does nothing.

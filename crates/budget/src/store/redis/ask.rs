@@ -1,74 +1,115 @@
 //! What the scripts are asked and what they answer: the order of keys and arguments stands at the head of each.
 
+use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
 use redis::{Cmd, Value};
 
 use super::super::{
-    AccountKey, Balance, ENDED_KEPT, ExpiredHold, HoldId, MOST, Reservation, Reserved, Settled, Settlement,
-    StoreError, Window,
+    AccountKey, Balance, Charge, ENDED_KEPT, ExpiredHold, HoldId, MOST, Reservation, Reserved, Settled,
+    Settlement, StoreError, Window,
 };
-use super::names::{Names, Place, fields};
-use super::{RedisConfig, record, rows, scripts};
+use super::names::{KEYS, Names, Place};
+use super::pack::Pack;
+use super::{RedisConfig, rows, scripts};
 use crate::row::UsageRow;
-
-/// For how long it is remembered what was booked for a lost hold: whoever settles it later corrects that.
-const LOST_KEPT: Duration = Duration::from_secs(7 * 86_400);
 
 /// About so long is what the arguments of one charge or of one row are.
 const BYTES: usize = 256;
 
-/// How many lost holds are told at once: one step of the script takes some milliseconds for them.
+/// How many lost holds are told at once, and how many holds, windows and rows are looked at besides: one step of the script
+/// takes some milliseconds for them.
 const LOST_AT_ONCE: usize = 100;
+const LOOKED_AT_ONCE: usize = 500;
 
 fn millis(time: Duration) -> u64 {
-    // A year at most: no number here is too large for the script.
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX).min(366 * 86_400_000)
+    // A hundred years at most: no number here is too large for the script.
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX).min(100 * 366 * 86_400_000)
+}
+
+/// Where the accounts of a hold are; their slices are those of the time that its name tells.
+fn places(charges: &[Charge], hold: HoldId, names: &Names) -> Vec<Place> {
+    let place = |charge: &Charge| names.account(&charge.account, &charge.window, hold.made_ms());
+    charges.iter().map(place).collect()
+}
+
+/// The keys of the script: those that all have, and the rolling accounts.
+fn command(
+    script: &scripts::Script,
+    names: &Names,
+    ended: &str,
+    places: &[Place],
+    size: (usize, usize),
+) -> Cmd {
+    let rolling = || places.iter().filter(|place| place.slice.is_some());
+    let mut command = script.command(KEYS + rolling().count(), size.0, size.1);
+    names.keys(ended, &mut command);
+    for place in rolling() {
+        command.arg(&place.key);
+    }
+    command
+}
+
+/// What the record of an open hold begins with: what is taken of each account.
+fn begins(charges: &[Charge]) -> String {
+    let mut begins = String::with_capacity(2 + 21 * charges.len());
+    for (index, charge) in charges.iter().enumerate() {
+        // Writing to a string does not fail.
+        let _ = write!(begins, "{}{}", if index == 0 { 'o' } else { ',' }, charge.take.min(MOST));
+    }
+    if charges.is_empty() { "o\n".to_owned() } else { begins + "\n" }
+}
+
+/// `{how long ended holds and totals are kept, how many rows, what the keys of days begin with}`
+fn settings<'a>(pack: &'a mut Pack, names: &Names, config: &RedisConfig) -> &'a mut Pack {
+    pack.array(4).number(millis(ENDED_KEPT)).number(millis(config.totals_kept()));
+    pack.number(config.rows).text(&names.day_prefix)
+}
+
+/// The names of a hold and of its accounts in the state.
+fn fields(command: &mut Cmd, hold: HoldId, places: &[Place]) {
+    command.arg(format!("h:{hold}"));
+    let mut field = String::with_capacity(64);
+    for place in places {
+        for kind in ["s|", "r|"] {
+            field.clear();
+            field.push_str(kind);
+            field.push_str(&place.key);
+            command.arg(&field);
+        }
+    }
 }
 
 pub(super) fn reserve(ask: &Reservation<'_>, names: &Names, config: &RedisConfig) -> Cmd {
-    let places: Vec<Place> = ask
-        .charges
-        .iter()
-        .map(|charge| names.account(&charge.account, &charge.window, ask.hold.made_ms()))
-        .collect();
-    let record = record::of(ask, &places, names);
-    let (ended, number) = names.ended(ask.hold);
-    let bytes = record.len() + BYTES * (3 + places.len());
-    let mut command = scripts::RESERVE.command(6 + places.len(), 6 + 6 * places.len(), bytes);
-    command
-        .arg(names.hold(ask.hold))
-        .arg(ended)
-        .arg(&names.open)
-        .arg(&names.told)
-        .arg(&names.rows)
-        .arg(&names.days);
-    for place in &places {
-        command.arg(&place.key);
-    }
-    command.arg(millis(ask.lease)).arg(record).arg(number);
-    keep(&mut command, config);
+    let places = places(ask.charges, ask.hold, names);
+    let is_plain = places.iter().all(|place| place.slice.is_none());
+    let json = ask.if_lost.to_json();
+    let mut begins = begins(ask.charges);
+    begins.reserve(json.len() + 160 * places.len());
+    let mut record = Pack::after(begins);
+    record.array(2).array(places.len());
     for (charge, place) in ask.charges.iter().zip(&places) {
+        record.account(charge, place, charge.take, charge.if_lost);
+    }
+    record.text(&json);
+    let (ended, number) = names.ended(ask.hold);
+    let mut rest = Pack::default();
+    rest.array(3).text(&number.to_string());
+    settings(&mut rest, names, config).array(places.len());
+    for place in &places {
+        rest.optional(place.start);
+    }
+    let record = record.bytes();
+    let size = (5 + 4 * places.len(), record.len() + BYTES * (4 + places.len()));
+    let mut command = command(&scripts::RESERVE, names, &ended, &places, size);
+    command.arg(millis(ask.lease)).arg(record).arg(rest.bytes()).arg(u8::from(is_plain));
+    for charge in ask.charges {
         // One more than the most is more than any limit, and still exact: it is refused.
         command.arg(charge.limit.min(MOST)).arg(charge.take.min(MOST + 1));
-        optional(&mut command, place.slice);
-        optional(&mut command, place.start);
-        optional(&mut command, charge.window.slice_ms);
-        command.arg(place.ttl_ms);
     }
+    fields(&mut command, ask.hold, &places);
     command
-}
-
-fn keep(command: &mut Cmd, config: &RedisConfig) {
-    command.arg(config.rows).arg(config.totals_kept().as_millis() as u64).arg(millis(LOST_KEPT));
-}
-
-fn optional(command: &mut Cmd, number: Option<u64>) {
-    match number {
-        Some(number) => command.arg(number),
-        None => command.arg(""),
-    };
 }
 
 pub(super) fn reserved(answer: &[i64]) -> Result<Reserved, StoreError> {
@@ -85,50 +126,33 @@ pub(super) fn reserved(answer: &[i64]) -> Result<Reserved, StoreError> {
 }
 
 pub(super) fn settle(ask: &Settlement<'_>, names: &Names, config: &RedisConfig) -> Cmd {
-    let charges = ask.charges.len();
-    let draws = ask.charges.iter().filter_map(|charge| charge.from.as_ref());
+    let places = places(ask.charges, ask.hold, names);
+    let is_plain = places.iter().all(|place| place.slice.is_none())
+        && ask.charges.iter().all(|charge| charge.from.is_none());
     let (ended, number) = names.ended(ask.hold);
-    let bytes = BYTES * (3 + charges) + 3 * BYTES * ask.rows.len();
-    let mut command = scripts::SETTLE.command(
-        5 + charges + draws.clone().count(),
-        5 + 8 * charges + 16 * ask.rows.len(),
-        bytes,
-    );
-    command.arg(names.hold(ask.hold)).arg(ended).arg(&names.open).arg(&names.rows).arg(&names.days);
-    let places: Vec<Place> = ask
-        .charges
-        .iter()
-        .map(|charge| names.account(&charge.account, &charge.window, ask.hold.made_ms()))
-        .collect();
-    for place in &places {
-        command.arg(&place.key);
-    }
-    for draw in draws {
-        command.arg(names.hold(draw.lease));
-    }
-    command.arg(number).arg(millis(ENDED_KEPT)).arg(config.rows);
-    command.arg(config.totals_kept().as_millis() as u64).arg(charges);
-    let mut lease = 5 + charges;
-    for (index, (charge, place)) in ask.charges.iter().zip(&places).enumerate() {
-        command.arg(ask.actual.get(index).map_or(0, |actual| (*actual).min(MOST)));
-        optional(&mut command, place.slice);
-        optional(&mut command, place.start);
-        optional(&mut command, charge.window.slice_ms);
-        command.arg(place.ttl_ms);
-        match &charge.from {
-            Some(draw) => {
-                lease += 1;
-                command.arg(lease).arg(draw.left.min(MOST)).arg(record::of_row(&draw.if_lost, names));
-            }
-            None => {
-                command.arg(0).arg(0).arg("");
-            }
+    let mut rest = Pack::default();
+    rest.array(3).text(&number.to_string());
+    settings(&mut rest, names, config).array(places.len());
+    for (charge, place) in ask.charges.iter().zip(&places) {
+        rest.array(if charge.from.is_some() { 5 } else { 2 });
+        rest.account(charge, place, 0, 0).optional(place.start);
+        if let Some(draw) = &charge.from {
+            rest.text(&draw.lease.to_string()).number(draw.left.min(MOST)).text(&draw.if_lost.to_json());
         }
     }
+    let rest = rest.bytes();
+    let size =
+        (6 + 4 * places.len() + ask.rows.len(), rest.len() + BYTES * (4 + places.len() + 2 * ask.rows.len()));
+    let mut command = command(&scripts::SETTLE, names, &ended, &places, size);
+    command.arg(begins(ask.charges)).arg(format!("!{ended} {number}"));
+    command.arg(rest).arg(u8::from(is_plain)).arg(places.len());
+    for (index, charge) in ask.charges.iter().enumerate() {
+        let actual = ask.actual.get(index).copied().unwrap_or_default();
+        command.arg(actual.min(MOST)).arg(charge.take.min(MOST));
+    }
+    fields(&mut command, ask.hold, &places);
     for row in ask.rows {
-        let fields = fields(row);
-        command.arg(row.to_json()).arg(names.day(row.day())).arg(&record::amounts(row)[..]);
-        command.arg(fields.len()).arg(fields);
+        command.arg(row.to_json());
     }
     command
 }
@@ -143,24 +167,28 @@ pub(super) fn settled(answer: &[i64]) -> Result<Settled, StoreError> {
 }
 
 pub(super) fn renew(holds: &[HoldId], lease: Duration, names: &Names) -> Cmd {
-    let mut command = scripts::RENEW.command(1, 1 + holds.len(), 64 * holds.len());
-    command.arg(&names.open).arg(millis(lease));
+    let size = (1 + holds.len(), 64 * holds.len());
+    let mut command = command(&scripts::RENEW, names, &names.no_ended, &[], size);
+    command.arg(millis(lease));
     for hold in holds {
-        command.arg(names.hold(*hold));
+        command.arg(hold.to_string());
     }
     command
 }
 
 pub(super) fn balances_of(accounts: &[(AccountKey, Window)], now_ms: u64, names: &Names) -> Cmd {
-    let mut command = scripts::BALANCES.command(accounts.len(), 2 * accounts.len(), 64 * accounts.len());
     let places: Vec<Place> =
         accounts.iter().map(|(account, window)| names.account(account, window, now_ms)).collect();
-    for place in &places {
-        command.arg(&place.key);
-    }
+    let size = (4 * accounts.len(), BYTES * accounts.len());
+    let mut command = command(&scripts::BALANCES, names, &names.no_ended, &places, size);
     for (place, (_, window)) in places.iter().zip(accounts) {
-        optional(&mut command, place.start);
-        optional(&mut command, window.slice_ms);
+        command.arg(&place.key);
+        for number in [place.slice, place.start, window.slice_ms] {
+            match number {
+                Some(number) => command.arg(number),
+                None => command.arg(""),
+            };
+        }
     }
     command
 }
@@ -178,23 +206,32 @@ fn whole(number: i64) -> u64 {
 }
 
 pub(super) fn expire(names: &Names, config: &RedisConfig) -> Cmd {
-    let mut command = scripts::EXPIRE.command(4, 4, BYTES);
-    command.arg(&names.open).arg(&names.told).arg(&names.rows).arg(&names.days).arg(LOST_AT_ONCE);
-    keep(&mut command, config);
+    let mut pack = Pack::default();
+    settings(&mut pack, names, config);
+    let mut command = command(&scripts::EXPIRE, names, &names.no_ended, &[], (3, BYTES));
+    command.arg(LOST_AT_ONCE).arg(LOOKED_AT_ONCE).arg(pack.bytes());
     command
 }
 
-/// `[key of the hold, JSON, then name, booked, spent, reserved of each account]`
-pub(super) fn expired(told: &Value, names: &Names) -> Option<ExpiredHold> {
+pub(super) fn collect(names: &Names, config: &RedisConfig) -> Cmd {
+    let mut pack = Pack::default();
+    settings(&mut pack, names, config);
+    let mut command = command(&scripts::COLLECT, names, &names.no_ended, &[], (2, BYTES));
+    command.arg(LOOKED_AT_ONCE).arg(pack.bytes());
+    command
+}
+
+/// `[hold, JSON, then name, booked, spent, reserved of each account]`
+pub(super) fn expired(told: &Value) -> Option<ExpiredHold> {
     let Value::Array(told) = told else { return None };
-    let [key, json, accounts @ ..] = &told[..] else { return None };
+    let [hold, json, accounts @ ..] = &told[..] else { return None };
     let booked = accounts.chunks_exact(4).map(|account| {
         let [name, booked, spent, reserved] = account else { return None };
         let balance = Balance { spent: number(spent)?, reserved: number(reserved)? };
         Some((AccountKey::new(rows::text(name)?), number(booked)?, balance))
     });
     Some(ExpiredHold {
-        hold: names.hold_of(rows::text(key)?)?,
+        hold: HoldId::parse(rows::text(hold)?)?,
         row: Arc::new(UsageRow::from_json(rows::text(json)?)?),
         booked: booked.collect::<Option<_>>()?,
     })

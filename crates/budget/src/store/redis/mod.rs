@@ -4,13 +4,14 @@ mod ask;
 mod config;
 mod connection;
 mod names;
-mod record;
+mod pack;
 mod rows;
 mod scripts;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use redis::{Client, Value};
@@ -46,10 +47,15 @@ struct Inner {
     connection: Connection,
     config: RedisConfig,
     names: Names,
+    /// How many rows were written since they were collected.
+    written: AtomicUsize,
 }
 
+/// After so many rows they are put in the stream and the totals, if nobody has looked for lost holds or at rows meanwhile.
+const COLLECTED_AFTER: usize = 256;
+
 /// How many holds are renewed by one script.
-const RENEWED_AT_ONCE: usize = 1_000;
+const RENEWED_AT_ONCE: usize = 200;
 
 /// How many rows or totals are read in one go.
 const READ_AT_ONCE: usize = 1_000;
@@ -81,13 +87,13 @@ impl RedisStore {
             return Err(InvalidRedis::Tag(config.tag));
         }
         let names = Names::new(&config.tag);
-        Ok(Self(Arc::new(Inner { connection, config, names })))
+        Ok(Self(Arc::new(Inner { connection, config, names, written: AtomicUsize::new(0) })))
     }
 }
 
 impl BudgetStore for RedisStore {
     fn reserve<'a>(&'a self, ask: Reservation<'a>) -> Answer<'a, Result<Reserved, StoreError>> {
-        let Inner { connection, config, names } = &*self.0;
+        let Inner { connection, config, names, .. } = &*self.0;
         Answer::later(async move {
             let command = ask::reserve(&ask, names, config);
             ask::reserved(&connection.run::<Vec<i64>>(&scripts::RESERVE, &command).await?)
@@ -95,10 +101,12 @@ impl BudgetStore for RedisStore {
     }
 
     fn settle<'a>(&'a self, settlement: Settlement<'a>) -> Answer<'a, Result<Settled, StoreError>> {
-        let Inner { connection, config, names } = &*self.0;
+        let Inner { connection, config, names, .. } = &*self.0;
         Answer::later(async move {
             let command = ask::settle(&settlement, names, config);
-            ask::settled(&connection.run::<Vec<i64>>(&scripts::SETTLE, &command).await?)
+            let settled = ask::settled(&connection.run::<Vec<i64>>(&scripts::SETTLE, &command).await?);
+            self.collect_behind(settlement.rows.len());
+            settled
         })
     }
 
@@ -119,11 +127,11 @@ impl BudgetStore for RedisStore {
     }
 
     fn expire(&self, _now_ms: u64) -> Answer<'_, Result<Vec<ExpiredHold>, StoreError>> {
-        let Inner { connection, config, names } = &*self.0;
+        let Inner { connection, config, names, .. } = &*self.0;
         Answer::later(async move {
             let lost: Vec<Value> = connection.run(&scripts::EXPIRE, &ask::expire(names, config)).await?;
             // All of them are booked: one that cannot be told keeps none of the others from it.
-            Ok(lost.iter().filter_map(|told| ask::expired(told, names)).collect())
+            Ok(lost.iter().filter_map(ask::expired).collect())
         })
     }
 
@@ -141,11 +149,12 @@ impl BudgetStore for RedisStore {
         })
     }
 
-    /// Reads the totals of the days piece by piece, which blocks nobody.
+    /// Puts the rows in the totals that are not there yet, then reads those day by day and piece by piece, which blocks nobody.
     fn usage<'a>(&'a self, query: &'a UsageQuery) -> Answer<'a, Result<Vec<UsageTotal>, StoreError>> {
         Answer::later(async move {
+            self.collect().await?;
             let days: Vec<String> =
-                self.0.connection.ask(redis::cmd("SMEMBERS").arg(&self.0.names.days)).await?;
+                self.0.connection.ask(redis::cmd("SMEMBERS").arg(self.0.names.days())).await?;
             let mut totals = rows::Totals::default();
             for key in &days {
                 let day = self.0.names.day_of(key).ok_or_else(|| ask::damaged("a day"))?;
@@ -177,6 +186,27 @@ impl BudgetStore for RedisStore {
 }
 
 impl RedisStore {
+    /// Puts the rows that were written in the stream and the totals.
+    async fn collect(&self) -> Result<(), StoreError> {
+        let Inner { connection, config, names, written } = &*self.0;
+        written.store(0, Ordering::Relaxed);
+        let command = ask::collect(names, config);
+        while connection.run::<i64>(&scripts::COLLECT, &command).await? == 1 {}
+        Ok(())
+    }
+
+    /// The same now and then, without anybody waiting for it.
+    fn collect_behind(&self, rows: usize) {
+        let before = self.0.written.fetch_add(rows, Ordering::Relaxed);
+        if before < COLLECTED_AFTER && before + rows >= COLLECTED_AFTER {
+            let store = self.clone();
+            tokio::spawn(async move {
+                // What fails now is done next time.
+                let _ = store.collect().await;
+            });
+        }
+    }
+
     /// Each field once, whatever the hash does while it is read.
     async fn fields_of(&self, key: &str) -> Result<HashMap<String, Vec<u8>>, StoreError> {
         let (mut fields, mut cursor) = (HashMap::new(), 0_u64);
@@ -194,11 +224,12 @@ impl RedisStore {
 
     /// Goes through the stream until the page is full and one more row is found, or none is left.
     async fn page(&self, query: &RowsQuery) -> Result<RowsPage, StoreError> {
+        self.collect().await?;
         let mut page = RowsPage::default();
         let (mut after, mut last) = (query.after.clone(), None);
         loop {
             let mut range = redis::cmd("XRANGE");
-            range.arg(&self.0.names.rows);
+            range.arg(self.0.names.rows());
             match &after {
                 Some(id) => range.arg(format!("({id}")),
                 None => range.arg("-"),

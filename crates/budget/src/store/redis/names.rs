@@ -1,27 +1,35 @@
 //! What the keys are called. All begin with one hash tag, so that on a cluster they are in one place.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::time::Duration;
 
-use super::super::{AccountKey, HoldId, Window};
-use crate::row::UsageRow;
+use redis::Cmd;
 
+use super::super::{AccountKey, HoldId, Window};
+
+/// The keys that scripts begin with, in this order: `lua/common.lua` says what each is. The ended of some time come third.
 pub(super) struct Names {
     prefix: String,
-    pub(super) open: String,
-    pub(super) told: String,
-    pub(super) rows: String,
-    pub(super) days: String,
+    before_ended: [String; 2],
+    after_ended: [String; 6],
+    /// In the place of the ended, for scripts that need none: it must be under the same hash tag.
+    pub(super) no_ended: String,
+    /// What the keys of the totals of days begin with.
+    pub(super) day_prefix: String,
 }
 
-/// Where an account's numbers are at some time.
+/// How many keys [`Names::keys`] adds.
+pub(super) const KEYS: usize = 9;
+
+/// Where an account's numbers are.
 pub(super) struct Place {
+    /// What they are called in the state; or a key of its own, if the window rolls.
     pub(super) key: String,
     /// The slice, of a rolling window.
     pub(super) slice: Option<u64>,
     /// Where the window begins, if it rolls.
     pub(super) start: Option<u64>,
-    /// For how long the key is kept, in milliseconds; 0: for ever.
+    /// For how long they are kept, in milliseconds; 0: for ever.
     pub(super) ttl_ms: u64,
 }
 
@@ -35,15 +43,30 @@ impl Names {
     pub(super) fn new(tag: &str) -> Self {
         let prefix = format!("{{{tag}}}:budget:");
         let name = |name: &str| format!("{prefix}{name}");
-        Self { open: name("open"), told: name("told"), rows: name("rows"), days: name("days"), prefix }
+        Self {
+            before_ended: ["state", "due"].map(name),
+            after_ended: ["windows", "told", "rows", "days", "fresh", "written"].map(name),
+            no_ended: name("e:"),
+            day_prefix: name("u:"),
+            prefix,
+        }
     }
 
-    pub(super) fn hold(&self, hold: HoldId) -> String {
-        format!("{}h:{hold}", self.prefix)
+    pub(super) fn keys<'a>(&'a self, ended: &'a str, command: &mut Cmd) {
+        for key in self.before_ended.iter().map(String::as_str).chain([ended]) {
+            command.arg(key);
+        }
+        for key in &self.after_ended {
+            command.arg(key);
+        }
     }
 
-    pub(super) fn hold_of(&self, key: &str) -> Option<HoldId> {
-        HoldId::parse(key.strip_prefix(&self.prefix)?.strip_prefix("h:")?)
+    pub(super) fn rows(&self) -> &str {
+        &self.after_ended[2]
+    }
+
+    pub(super) fn days(&self) -> &str {
+        &self.after_ended[3]
     }
 
     /// The set of ended holds that this one is or will be in, and its number there.
@@ -59,25 +82,22 @@ impl Names {
     /// Where what is counted at this time stands.
     pub(super) fn account(&self, account: &AccountKey, window: &Window, now_ms: u64) -> Place {
         let grace = GRACE.as_millis() as u64;
+        let left = window.forgotten_at(now_ms).map(|at| at.saturating_sub(now_ms).saturating_add(grace));
+        let ttl_ms = left.map_or(0, |left| left.min(LONGEST_MS));
+        let name = account.as_str();
         if window.slice_ms.is_some() {
-            let key = format!("{}w:{}", self.prefix, account.as_str());
-            let left = window.forgotten_at(now_ms).map_or(0, |at| at.saturating_sub(now_ms));
             let (slice, start) = (Some(window.slice_at(now_ms)), Some(window.start_ms));
-            return Place { key, slice, start, ttl_ms: left.saturating_add(grace).min(LONGEST_MS) };
+            return Place { key: format!("{}w:{name}", self.prefix), slice, start, ttl_ms };
         }
-        let key = format!("{}a:{}|{}", self.prefix, account.as_str(), window.start_ms);
-        let left = window.end_ms.map(|end| end.saturating_sub(now_ms));
-        let ttl_ms = left.map_or(0, |left| left.saturating_add(grace).min(LONGEST_MS));
+        let mut key = String::with_capacity(name.len() + 21);
+        key.push_str(name);
+        // Writing to a string does not fail.
+        let _ = write!(key, "|{}", window.start_ms);
         Place { key, slice: None, start: None, ttl_ms }
     }
 
-    /// The totals of this day.
-    pub(super) fn day(&self, day: u32) -> String {
-        format!("{}u:{day}", self.prefix)
-    }
-
     pub(super) fn day_of(&self, key: &str) -> Option<u32> {
-        key.strip_prefix(&self.prefix)?.strip_prefix("u:")?.parse().ok()
+        key.strip_prefix(&self.day_prefix)?.parse().ok()
     }
 }
 
@@ -85,24 +105,4 @@ impl fmt::Debug for Names {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.prefix)
     }
-}
-
-/// The fields of a day that a row counts in: its model, and its model with each of its subjects.
-pub(super) fn fields(row: &UsageRow) -> Vec<String> {
-    // No model has a NUL in its name; whoever has one anyway shares a total, not a field of another form.
-    let model = row.model_name().replace('\0', " ");
-    let mut fields = Vec::with_capacity(1 + row.subjects.len());
-    fields.push(format!("{model}\0"));
-    for subject in row.subjects.iter() {
-        let field = format!("{model}\0{subject}");
-        if !fields.contains(&field) {
-            fields.push(field);
-        }
-    }
-    fields
-}
-
-/// The model and the subject of such a field.
-pub(super) fn of_field(field: &str) -> Option<(&str, &str)> {
-    field.split_once('\0')
 }

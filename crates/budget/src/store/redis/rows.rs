@@ -7,7 +7,6 @@ use mainstay_metering::NanoUsd;
 use mainstay_provider_core::{Subject, Usage};
 use redis::Value;
 
-use super::names::of_field;
 use crate::row::UsageRow;
 use crate::usage::{RowsQuery, UsageQuery, UsageTotal};
 
@@ -19,7 +18,7 @@ pub(super) fn text(value: &Value) -> Option<&str> {
     }
 }
 
-/// The amounts in the order of `record::amounts`.
+/// The amounts in the order in which the script has them.
 fn taken_apart(amounts: &[u64]) -> Option<(u64, Usage, NanoUsd)> {
     let &[requests, input, output, cache_read, cache_write, cache_write_long, reasoning, cost] = amounts
     else {
@@ -63,7 +62,8 @@ pub(super) struct Totals(BTreeMap<Key, UsageTotal>);
 impl Totals {
     /// Adds what one field of a day says, if it is asked for.
     pub(super) fn add(&mut self, query: &UsageQuery, day: u32, field: &str, value: &[u8]) -> Option<()> {
-        let (model, subject) = of_field(field)?;
+        // As the script names them.
+        let (model, subject) = field.split_once('\0')?;
         let of_subjects = query.subject.is_some() || query.by_subject;
         if of_subjects == subject.is_empty() {
             return Some(());

@@ -29,14 +29,20 @@ impl Script {
 }
 
 const COMMON: &str = include_str!("lua/common.lua");
-const LOSE: &str = include_str!("lua/lose.lua");
+const DUE: &str = include_str!("lua/due.lua");
+const TOTALS: &str = include_str!("lua/totals.lua");
 
-pub(super) static RESERVE: LazyLock<Script> =
-    LazyLock::new(|| Script::of(&[COMMON, LOSE, include_str!("lua/reserve.lua")]));
-pub(super) static SETTLE: LazyLock<Script> =
-    LazyLock::new(|| Script::of(&[COMMON, include_str!("lua/settle.lua")]));
+// What is usual stands first: the functions below it cost time only when they are needed.
+pub(super) static RESERVE: LazyLock<Script> = LazyLock::new(|| {
+    Script::of(&[include_str!("lua/reserve_plain.lua"), COMMON, TOTALS, DUE, include_str!("lua/reserve.lua")])
+});
+pub(super) static SETTLE: LazyLock<Script> = LazyLock::new(|| {
+    Script::of(&[include_str!("lua/settle_plain.lua"), COMMON, TOTALS, DUE, include_str!("lua/settle.lua")])
+});
 pub(super) static EXPIRE: LazyLock<Script> =
-    LazyLock::new(|| Script::of(&[COMMON, LOSE, include_str!("lua/expire.lua")]));
+    LazyLock::new(|| Script::of(&[COMMON, TOTALS, DUE, include_str!("lua/expire.lua")]));
+pub(super) static COLLECT: LazyLock<Script> =
+    LazyLock::new(|| Script::of(&[COMMON, TOTALS, DUE, include_str!("lua/collect.lua")]));
 pub(super) static RENEW: LazyLock<Script> =
     LazyLock::new(|| Script::of(&[COMMON, include_str!("lua/renew.lua")]));
 pub(super) static BALANCES: LazyLock<Script> =

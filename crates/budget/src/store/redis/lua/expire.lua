@@ -1,9 +1,19 @@
--- KEYS: open holds, lost holds to tell, rows, days.
--- ARGV: at most so many, how long to keep rows, totals and lost holds.
-local lost = {}
-for _, packed in ipairs(redis.call('LPOP', KEYS[2], ARGV[1]) or {}) do lost[#lost + 1] = cmsgpack.unpack(packed) end
-local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now_ms(), 'LIMIT', 0, ARGV[1] - #lost)
-for _, key in ipairs(due) do
-  lost[#lost + 1] = lose(key, KEYS[1], KEYS[3], KEYS[4], {rows = ARGV[2], totals = ARGV[3], lost = ARGV[4]})
+-- KEYS: as in `common`. ARGV: at most so many lost holds, how many holds, windows and rows to look at besides, settings.
+local lost, most, settings = {}, tonumber(ARGV[2]), cmsgpack.unpack(ARGV[3])
+for _, packed in ipairs(redis.call('LPOP', TOLD, ARGV[1]) or {}) do lost[#lost + 1] = cmsgpack.unpack(packed) end
+local looked = 0
+while #lost < tonumber(ARGV[1]) and looked < most do
+  local found, count = sweep(ARGV[1] - #lost, settings)
+  for _, told in ipairs(found) do lost[#lost + 1] = told end
+  if count == 0 then break end
+  looked = looked + count
 end
+
+local over = redis.call('ZRANGEBYSCORE', WINDOWS, '-inf', decimal(now_ms()), 'LIMIT', 0, most)
+for _, window in ipairs(over) do
+  redis.call('HDEL', STATE, 's|' .. window, 'r|' .. window, 'x|' .. window)
+  redis.call('ZREM', WINDOWS, window)
+end
+gather(most)
+collect(most, settings)
 return lost

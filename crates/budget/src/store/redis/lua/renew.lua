@@ -1,7 +1,11 @@
--- KEYS: open holds. ARGV: lease, then the holds.
-local until_ms, scored = now_ms() + ARGV[1], {}
+-- KEYS: as in `common`. ARGV: lease, then the holds.
+local fields, scored = {}, {}
+for i = 2, #ARGV do fields[i - 1] = 'h:' .. ARGV[i] end
+local records, until_ms = redis.call('HMGET', STATE, unpack(fields)), decimal(now_ms() + ARGV[1])
 for i = 2, #ARGV do
-  scored[#scored + 1] = until_ms
-  scored[#scored + 1] = ARGV[i]
+  if records[i - 1] and string.sub(records[i - 1], 1, 1) == 'o' then
+    scored[#scored + 1], scored[#scored + 2] = until_ms, ARGV[i]
+  end
 end
-return redis.call('ZADD', KEYS[1], 'XX', unpack(scored))
+if #scored == 0 then return 0 end
+return redis.call('ZADD', DUE, unpack(scored))

@@ -1,51 +1,55 @@
--- KEYS: the hold, the ended of its time, open holds, lost holds to tell, rows, days, then the account of each charge.
--- ARGV: lease, record, the hold's number among the ended, how long to keep rows, totals and lost holds, then of each
--- charge: limit, take, slice, start, step, ttl.
-local hold, open, told = KEYS[1], KEYS[3], KEYS[4]
-local now = now_ms()
-local due = redis.call('ZRANGEBYSCORE', open, '-inf', now, 'LIMIT', 0, 4)
-for i = 1, #due do
-  local lost = lose(due[i], open, KEYS[5], KEYS[6], {rows = ARGV[4], totals = ARGV[5], lost = ARGV[6]})
-  if lost then
-    redis.call('RPUSH', told, cmsgpack.pack(lost))
-    redis.call('LTRIM', told, -1000, -1)
+local hold, record, rest = string.sub(ARGV[first], 3), ARGV[2], cmsgpack.unpack(ARGV[3])
+local _, _, accounts = read(record)
+local letter = read(redis.call('HGET', STATE, 'h:' .. hold))
+if letter and letter ~= 'o' then return {2} end
+if not letter and redis.call('SISMEMBER', ENDED, rest[1]) == 1 then return {2} end
+
+-- What stands on each account with what is taken; or the first that lacks room, and what stands there.
+local function look()
+  local answer = {1}
+  for i, account in ipairs(accounts) do
+    local spent, reserved = stands(account[1], account[2], rest[3][i], account[7], true)
+    local limit, take = tonumber(ARGV[2 * i + 3]), tonumber(ARGV[2 * i + 4])
+    if letter then take = 0 end
+    if not letter and spent + reserved + take > limit then return nil, i, spent, reserved end
+    answer[2 * i], answer[2 * i + 1] = spent, reserved + take
   end
+  return answer
 end
 
-local held = redis.call('GET', hold)
-if held and cmsgpack.unpack(held)[1] ~= 0 then return {2} end
-if not held and redis.call('SISMEMBER', KEYS[2], ARGV[3]) == 1 then return {2} end
-
-local answer, is_new = {1}, {}
-for i = 1, #KEYS - 6 do
-  local key, at = KEYS[6 + i], 6 * i
-  local take, slice = tonumber(ARGV[at + 2]), ARGV[at + 3]
-  local spent, reserved, known = stands(key, ARGV[at + 4], ARGV[at + 5], true)
-  if held then
-    take = 0
-  elseif spent + reserved + take > tonumber(ARGV[at + 1]) then
-    local first = redis.call('HGET', key, 'x') ~= '.' .. slice
-    if first then
-      redis.call('HSET', key, 'x', '.' .. slice)
-      if ARGV[at + 6] ~= '0' then redis.call('PEXPIRE', key, ARGV[at + 6]) end
+local answer, place, spent, reserved = look()
+if not answer then
+  -- Perhaps one whose lease has passed holds the room. Those that have ended are in the way until somebody looks.
+  for _ = 1, 16 do
+    local lost, count = sweep(64, rest[2])
+    for _, told in ipairs(lost) do redis.call('RPUSH', TOLD, cmsgpack.pack(told)) end
+    if #lost > 0 or count == 0 then
+      if #lost > 0 then
+        redis.call('LTRIM', TOLD, -1000, -1)
+        answer, place, spent, reserved = look()
+      end
+      break
     end
-    return {0, i - 1, spent, reserved, first and 1 or 0}
   end
-  is_new[i] = not known
-  answer[2 * i], answer[2 * i + 1] = spent, reserved + take
 end
-if held then return answer end
+if not answer then
+  local account = accounts[place]
+  local key, field, slice = STATE, 'x|' .. account[1], '.' .. account[2]
+  if account[2] ~= '' then key, field = account[1], 'x' end
+  local first = redis.call('HGET', key, field) ~= slice
+  if first then
+    redis.call('HSET', key, field, slice)
+    if account[2] ~= '' then
+      redis.call('PEXPIRE', key, account[5])
+    elseif account[5] > 0 then
+      redis.call('ZADD', WINDOWS, 'NX', decimal(now_ms() + account[5]), account[1])
+    end
+  end
+  return {0, place - 1, spent, reserved, first and 1 or 0}
+end
+if letter then return answer end
 
-for i = 1, #KEYS - 6 do
-  local key, at = KEYS[6 + i], 6 * i
-  local slice, ttl = ARGV[at + 3], ARGV[at + 6]
-  redis.call('HINCRBY', key, 'r' .. slice, ARGV[at + 2])
-  if slice ~= '' then
-    local base = redis.call('HGET', key, 'b')
-    if base and tonumber(slice) >= tonumber(base) then redis.call('HINCRBY', key, 'R', ARGV[at + 2]) end
-  end
-  if ttl ~= '0' and (is_new[i] or slice ~= '') then redis.call('PEXPIRE', key, ttl) end
-end
-redis.call('SET', hold, ARGV[2])
-redis.call('ZADD', open, now + ARGV[1], hold)
+for _, account in ipairs(accounts) do change(account, 0, account[3]) end
+redis.call('HSET', STATE, 'h:' .. hold, record)
+redis.call('ZADD', DUE, decimal(now_ms() + ARGV[1]), hold)
 return answer
