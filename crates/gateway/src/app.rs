@@ -3,16 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::Body;
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::Response;
 use axum::routing::{get, post};
+use axum::{BoxError, Router};
 use bytes::{Bytes, BytesMut};
-use http_body::Body as _;
+use http::Extensions;
+use http_body::Body;
 use http_body_util::{BodyExt as _, Limited};
 use mainstay::Client;
+use mainstay::budget::Spending;
 use serde::de::DeserializeOwned;
 
 use crate::auth::Door;
@@ -57,7 +58,10 @@ impl App {
     /// The routes; whom each is for is said in `auth`.
     pub(crate) fn router(self) -> Router {
         Router::new()
-            .route(chat::PATH, post(chat::completions))
+            .route(
+                chat::PATH,
+                post(|State(app), caller, request: Request| chat::completions(app, caller, request)),
+            )
             .route("/v1/embeddings", post(embeddings::embeddings))
             .route("/v1/models", get(models::list))
             .route("/v1/models/{*name}", get(models::one))
@@ -70,10 +74,25 @@ impl App {
             .with_state(self)
     }
 
+    /// Where the budget writes down what a call has spent; `None` when there is no budget.
+    pub(crate) fn spending(&self, extensions: &mut Extensions) -> Option<Spending> {
+        self.client.budget()?;
+        let spending = Spending::new();
+        extensions.insert(spending.clone());
+        Some(spending)
+    }
+
     /// Reads a JSON request: its form is checked before its body is read, and its size while it is read.
     pub(crate) async fn json<T: DeserializeOwned>(&self, request: Request) -> Result<T, ApiError> {
-        let (parts, body) = request.into_parts();
-        check_form(&parts.headers)?;
+        check_form(request.headers())?;
+        self.read_json(request.into_body()).await
+    }
+
+    /// Reads a JSON body whose form was checked.
+    pub(crate) async fn read_json<T: DeserializeOwned>(
+        &self,
+        body: impl Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
+    ) -> Result<T, ApiError> {
         let body = self.read(body).await?;
         // One check of the whole text is quicker than one for each text in it.
         let text =
@@ -81,7 +100,10 @@ impl App {
         serde_json::from_str(text).map_err(|_| explain_json::<T>(&body))
     }
 
-    async fn read(&self, body: Body) -> Result<Bytes, ApiError> {
+    async fn read(
+        &self,
+        body: impl Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
+    ) -> Result<Bytes, ApiError> {
         let limit = self.max_body_bytes;
         let too_large = || ApiError::too_large(limit);
         if body.size_hint().lower() > limit as u64 {
@@ -97,7 +119,9 @@ impl App {
 }
 
 /// The whole body. Most come in one piece, which is not copied.
-async fn join(mut body: Limited<Body>) -> Result<Bytes, axum::BoxError> {
+async fn join(
+    mut body: Limited<impl Body<Data = Bytes, Error: Into<BoxError>> + Unpin>,
+) -> Result<Bytes, BoxError> {
     let mut whole = Bytes::new();
     let mut pieces = BytesMut::new();
     while let Some(frame) = body.frame().await {
@@ -115,7 +139,8 @@ async fn join(mut body: Limited<Body>) -> Result<Bytes, axum::BoxError> {
     Ok(if pieces.is_empty() { whole } else { pieces.freeze() })
 }
 
-fn check_form(headers: &HeaderMap) -> Result<(), ApiError> {
+/// Whether the body is JSON, and not packed.
+pub(crate) fn check_form(headers: &HeaderMap) -> Result<(), ApiError> {
     let content_type =
         headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = content_type.split(';').next().unwrap_or_default().trim();

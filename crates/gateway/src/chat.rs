@@ -1,12 +1,15 @@
 //! `POST /v1/chat/completions`.
 
-use axum::body::Body;
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, header};
+use std::convert::Infallible;
+
+use axum::BoxError;
+use axum::http::{HeaderMap, HeaderValue, Request, header};
 use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use http_body::Body;
 use mainstay::{Call, ChatRequest, Context, Reply};
 
-use crate::app::App;
+use crate::app::{self, App};
 use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::{headers, sse};
@@ -16,44 +19,60 @@ pub(crate) const PATH: &str = "/v1/chat/completions";
 /// Answers whole or as `text/event-stream`, by `stream` in the body (S1.7).
 ///
 /// When the client goes away, the server drops this future or the body, and with it the upstream request.
-pub(crate) async fn completions(State(app): State<App>, caller: Caller, request: Request) -> Response {
-    let told = headers::Told::by(request.headers());
+pub(crate) fn completions<B>(
+    app: App,
+    caller: Caller,
+    request: Request<B>,
+) -> impl Future<Output = Result<Response, Infallible>> + Send
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
+{
+    // What the headers say is read here, so that the future, which is moved and touched as a whole, holds none of it.
+    let (head, body) = request.into_parts();
+    let told = headers::Told::by(&head.headers);
     let id = told.id();
-    let result = match told.context(id.clone(), &caller) {
-        Ok(context) => answer(&app, &caller, request, context).await,
-        Err(error) => Err(error),
-    };
-    let mut response = result.unwrap_or_else(|error| error.into_response());
-    headers::identify(response.headers_mut(), &id);
-    app.door.mark(&mut response);
-    response
+    let context = app::check_form(&head.headers).and_then(|()| told.context(id.clone(), &caller));
+    drop(head);
+    async move {
+        let result = match context {
+            Ok(context) => answer(&app, &caller, body, context).await,
+            Err(error) => Err(error),
+        };
+        let mut response = result.unwrap_or_else(|error| error.into_response());
+        headers::identify(response.headers_mut(), &id);
+        app.door.mark(&mut response);
+        Ok(response)
+    }
 }
 
-async fn answer(
-    app: &App,
-    caller: &Caller,
-    request: Request,
-    context: Context,
-) -> Result<Response, ApiError> {
-    let call = Call::new(app.json::<ChatRequest>(request).await?).with_context(context);
+async fn answer<B>(app: &App, caller: &Caller, body: B, context: Context) -> Result<Response, ApiError>
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
+{
+    let mut call = Call::new(app.read_json::<ChatRequest>(body).await?).with_context(context);
     check(call.request())?;
     caller.check_model(&call.request().model)?;
     let wants_usage = call.request().wants_usage_chunk();
+    let spending = app.spending(&mut call.context_mut().extensions);
     let reply = app.client.call(call).await?;
-    Ok(respond(app, reply, wants_usage))
+    let mut response = respond(app, reply, wants_usage);
+    if let Some(spent) = spending.and_then(|spending| spending.spent()) {
+        headers::tell_cost(response.headers_mut(), &spent);
+    }
+    Ok(response)
 }
 
 fn respond(app: &App, reply: Reply, wants_usage: bool) -> Response {
     let mut described = HeaderMap::with_capacity(headers::MOST);
     headers::describe(&mut described, &reply.head);
     let (body, content_type) = match reply.answer() {
-        Some(answer) => (Body::from(answer.to_json()), "application/json"),
+        Some(answer) => (axum::body::Body::from(answer.to_json()), "application/json"),
         None => {
             described.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
             // nginx in front would hold events back.
             described.insert("x-accel-buffering", HeaderValue::from_static("no"));
             let events = sse::Events::new(reply.into_stream(), wants_usage, app.shutdown.aborted());
-            (Body::new(events), "text/event-stream")
+            (axum::body::Body::new(events), "text/event-stream")
         }
     };
     described.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use mainstay::Config;
 use mainstay::adapters::{provider, providers};
-use mainstay::config::{Document, EnvText, ModelConfig, Problems, ProviderConfig, Span};
+use mainstay::config::{
+    BudgetSettings, Document, EnvText, ModelConfig, Problems, ProviderConfig, Span, UnknownPriceSetting,
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -92,8 +94,11 @@ impl GatewayConfig {
         if let Some(why) = alerts.as_ref().and_then(AlertsConfig::problem) {
             document.problem(&["alerts"], &format!("alerts: {why}"));
         }
-        let client = Config::read(&mut document);
+        let mut client = Config::read(&mut document);
         document.finish()?;
+        if keys.is_some() {
+            keep_limits(&mut client);
+        }
         Ok(Self { server, keys, admin, alerts, client })
     }
 
@@ -120,6 +125,16 @@ impl GatewayConfig {
     /// The JSON schema of the file.
     pub(crate) fn schema() -> schemars::Schema {
         schemars::schema_for!(File)
+    }
+}
+
+/// Keys have limits, and a budget keeps them. Where nobody has said what to do with a model without a price, it is let
+/// through with an alarm: an operator who wanted keys has not asked for prices.
+fn keep_limits(client: &mut Config) {
+    if client.budgets.is_none() {
+        client.budgets = Some(BudgetSettings::default());
+        let prices = client.prices.get_or_insert_default();
+        prices.unknown.get_or_insert(UnknownPriceSetting::AllowWithAlarm);
     }
 }
 

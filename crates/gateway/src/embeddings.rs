@@ -45,11 +45,15 @@ async fn answer(
     let model = asked.model.clone();
     let mut call = EmbedCall::new(asked);
     call.context = context;
+    let spending = app.spending(&mut call.context.data_mut().extensions);
     let reply = app.client.embed(call).await?;
     let body = body(&reply, &model, base64);
     let mut response = Response::new(Body::from(body.to_string()));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers::describe(response.headers_mut(), &reply.head);
+    if let Some(spent) = spending.and_then(|spending| spending.spent()) {
+        headers::tell_cost(response.headers_mut(), &spent);
+    }
     Ok(response)
 }
 

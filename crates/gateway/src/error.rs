@@ -15,6 +15,8 @@ pub(crate) struct ApiError {
     status: StatusCode,
     body: Map<String, Value>,
     retry_after: Option<Duration>,
+    /// Whether clients that repeat calls by themselves should let it be.
+    is_final: bool,
 }
 
 impl ApiError {
@@ -26,7 +28,7 @@ impl ApiError {
             "code": null,
         });
         let Value::Object(body) = body else { unreachable!("an object literal is an object") };
-        Self { status, body, retry_after: None }
+        Self { status, body, retry_after: None, is_final: false }
     }
 
     pub(crate) fn bad_request(message: impl Into<String>) -> Self {
@@ -69,6 +71,10 @@ impl ApiError {
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if self.is_final {
+            // What OpenAI's clients look at before they repeat a call.
+            headers.insert("x-should-retry", HeaderValue::from_static("false"));
+        }
         if let Some(wait) = self.retry_after {
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
@@ -100,6 +106,8 @@ impl From<Error> for ApiError {
             api.body.insert("type".into(), "insufficient_quota".into());
         }
         api.retry_after = error.retry_after();
+        // A budget is not reset within the seconds that a client waits.
+        api.is_final = error.code() == Some("budget_exceeded");
         api.body.insert("mainstay".into(), details(&error));
         api
     }

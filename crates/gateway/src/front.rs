@@ -4,8 +4,6 @@ use std::convert::Infallible;
 use std::pin::Pin;
 
 use axum::Router;
-use axum::body::Body;
-use axum::extract::State;
 use axum::http::{Method, Request};
 use axum::response::Response;
 use hyper::body::Incoming;
@@ -42,10 +40,7 @@ impl hyper::service::Service<Request<Incoming>> for Front {
             }
         };
         if request.method() == Method::POST && request.uri().path() == chat::PATH {
-            let app = self.app.clone();
-            return Box::pin(async move {
-                Ok(chat::completions(State(app), caller, request.map(Body::new)).await)
-            });
+            return Box::pin(chat::completions(self.app.clone(), caller, request));
         }
         caller.put_into(&mut request);
         let (app, routes) = (self.app.clone(), self.routes.clone());

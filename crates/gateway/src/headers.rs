@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use mainstay::budget::Spent;
 use mainstay::core::{Subject, TraceParent};
 use mainstay::{CacheDirective, CacheStatus, Context, Namespace, ReplyHead};
 use tokio::time::Instant;
@@ -32,6 +33,7 @@ const SUBJECTS: &str = "x-mainstay-subjects";
 const CACHE_WORDS: &str = "x-mainstay-cache";
 const SCORE: HeaderName = HeaderName::from_static("x-mainstay-cache-score");
 const DECIDED: HeaderName = HeaderName::from_static("x-mainstay-cache-decided");
+const COST: HeaderName = HeaderName::from_static("x-mainstay-cost-usd");
 const LATENCY: HeaderName = HeaderName::from_static("x-mainstay-latency-ms");
 
 /// How many headers an answer has at most, so that their table is made once.
@@ -268,6 +270,12 @@ fn milliseconds(span: Duration) -> String {
 }
 
 /// A value that no header may have is left out: names of models come from outside.
+/// What the call has spent, in USD.
+pub(crate) fn tell_cost(headers: &mut HeaderMap, spent: &Spent) {
+    let cost = spent.cost.to_string();
+    insert(headers, COST, cost.trim_start_matches('$'));
+}
+
 fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);

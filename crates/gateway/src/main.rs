@@ -17,6 +17,7 @@ mod models;
 mod serve;
 mod shutdown;
 mod sse;
+mod usage;
 
 use std::process::ExitCode;
 

@@ -6,8 +6,10 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
+use mainstay::budget::Budget;
 use mainstay::virtual_keys::{KeyChange, KeyRing, SecretToken};
 use mainstay::{Client, Events};
+use mainstay_cork::Corked;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -16,7 +18,7 @@ use crate::app::App;
 use crate::auth::Door;
 use crate::config::GatewayConfig;
 use crate::front::Front;
-use crate::keys::Opened;
+use crate::keys::{Opened, limits as key_limits};
 use crate::shutdown::Shutdown;
 
 /// The keys of callers, and the operator's token if there is an admin API.
@@ -42,7 +44,11 @@ pub(crate) async fn run(
     if let Some(ring) = &ring {
         forget_with_keys(ring, &client);
     }
-    let admin = admin_api(&config, guard, ring.as_ref()).await?;
+    let budget = client.budget().cloned();
+    if let (Some(ring), Some(budget)) = (&ring, &budget) {
+        key_limits::follow(ring, budget);
+    }
+    let admin = admin_api(&config, guard, ring.as_ref(), budget.clone()).await?;
     let app = App::new(&config, client, Door::new(ring), shutdown.clone());
     greet(address, admin.as_ref().map(|api| api.address), &config);
 
@@ -56,7 +62,7 @@ pub(crate) async fn run(
     let serve_one = |stream: TcpStream| {
         // Events are small writes: with Nagle's algorithm each would wait for the client's delayed acknowledgement.
         let _ = stream.set_nodelay(true); // fails only on a connection that is already gone
-        spawn(graceful.watch(http.serve_connection(TokioIo::new(stream), front.clone())));
+        spawn(graceful.watch(http.serve_connection(TokioIo::new(Corked::new(stream)), front.clone())));
     };
     let serve_admin = |(stream, admin): (TcpStream, Admin)| {
         spawn(graceful.watch(http.serve_connection(TokioIo::new(stream), admin)));
@@ -78,7 +84,19 @@ pub(crate) async fn run(
     }
     drop(admin);
     drop(listener);
-    finish(graceful, &shutdown, config.server.drain_limit.duration()).await
+    finish(graceful, &shutdown, config.server.drain_limit.duration()).await?;
+    book_all(budget.as_ref()).await;
+    Ok(())
+}
+
+/// No usage row is lost at a graceful stop (G3).
+async fn book_all(budget: Option<&Budget>) {
+    const LONGEST: Duration = Duration::from_secs(5);
+    if let Some(budget) = budget
+        && let Err(error) = budget.flush(LONGEST).await
+    {
+        tracing::error!(%error, "budget");
+    }
 }
 
 async fn listen(address: SocketAddr, cure: &str) -> Result<(TcpListener, SocketAddr), String> {
@@ -114,6 +132,7 @@ async fn admin_api(
     config: &GatewayConfig,
     guard: Option<Guard>,
     ring: Option<&KeyRing>,
+    budget: Option<Budget>,
 ) -> Result<Option<AdminApi>, String> {
     let (Some(settings), Some(ring), Some(Guard { keys, token: Some(token) })) = (&config.admin, ring, guard)
     else {
@@ -123,6 +142,7 @@ async fn admin_api(
     let admin = Admin::new(admin::Shared {
         manager: keys.manager(),
         ring: ring.clone(),
+        budget,
         token,
         grace: keys.grace,
         body_timeout: config.server.body_timeout.duration(),

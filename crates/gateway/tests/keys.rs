@@ -379,3 +379,26 @@ async fn the_command_line_makes_lists_changes_and_deletes_keys() {
     assert!(done.status.success());
     assert!(keys(&gateway, &["list"]).as_array().unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn a_check_of_the_configuration_looks_at_the_keys_and_makes_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mainstay.toml");
+    let check = |keys: &str| {
+        let file = folder.path().join("keys.json");
+        std::fs::write(&path, keys.replace("FILE", file.to_str().unwrap()) + "\n[providers.sim]\n").unwrap();
+        let done = Command::new(env!("CARGO_BIN_EXE_mainstay")).arg("check").arg(&path).output().unwrap();
+        assert!(!file.exists());
+        (done.status.success(), String::from_utf8_lossy(&done.stderr).into_owned())
+    };
+    assert!(check("[keys]\nfile = \"FILE\"").0);
+    for (keys, told) in [
+        ("[keys]\nfile = \"FILE\"\nsecret = \"short\"", "at least 32"),
+        ("[keys]\nfile = \"${MAINSTAY_NOT_SET}\"", "MAINSTAY_NOT_SET is not set"),
+        ("[keys]\nredis_url = \"nowhere\"\nsecret = \"01234567890123456789012345678901\"", "keys.redis_url"),
+        ("[keys]\nfile = \"FILE\"\n[admin]\ntoken = \"hunter2\"", "24 to 256 bytes"),
+    ] {
+        let (success, said) = check(keys);
+        assert!(!success && said.contains(told) && !said.contains("hunter2"), "{keys}: {said}");
+    }
+}

@@ -134,7 +134,8 @@ async fn a_model_without_a_price_is_refused_or_costs_what_is_assumed() {
 kind = "openai"
 base_url = "http://127.0.0.1:9/v1"
 api_key = "none"
-[budgets]
+[budgets.limits]
+"user:*" = ["5 usd/day"]
 "#;
     let error = client(unknown).chat(by(&["user:ann"], "own/home-made", "hello", 5).0).await.unwrap_err();
     assert!(error.message().contains("price"), "{}", error.message());

@@ -4,6 +4,7 @@ mod keys;
 mod routes;
 #[cfg(test)]
 mod tests;
+mod usage;
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -16,6 +17,7 @@ use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
+use mainstay::budget::Budget;
 use mainstay::virtual_keys::{Actor, KeyManager, KeyRing, Role, SecretToken};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -32,6 +34,7 @@ pub(crate) struct Admin(Arc<Shared>);
 pub(crate) struct Shared {
     pub(crate) manager: KeyManager,
     pub(crate) ring: KeyRing,
+    pub(crate) budget: Option<Budget>,
     /// The operator's.
     pub(crate) token: SecretToken,
     /// How long the old secret of a rotated key goes on.
@@ -83,7 +86,8 @@ impl Admin {
             return Err(forbidden("this is for administrators"));
         }
         let body = self.read(body).await?;
-        (route.run)(self.clone(), Asked { actor, id, body }).await
+        let query = parts.uri.query().unwrap_or_default().to_owned();
+        (route.run)(self.clone(), Asked { actor, id, query, body }).await
     }
 
     /// Whose token or key this is.
@@ -130,7 +134,10 @@ fn from_the_same_site(headers: &HeaderMap) -> Result<(), ApiError> {
 }
 
 fn unknown(uri: &Uri) -> ApiError {
-    let message = format!("there is no {}; this API serves /admin/keys and /admin/status", uri.path());
+    let message = format!(
+        "there is no {}; this API serves /admin/keys, /admin/usage, /admin/budgets and /admin/status",
+        uri.path()
+    );
     ApiError::new(StatusCode::NOT_FOUND, message).code("unknown_url")
 }
 

@@ -7,7 +7,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use mainstay::virtual_keys::{Actor, KeyId, Role};
 
-use super::{Admin, keys};
+use super::{Admin, keys, usage};
 use crate::error::ApiError;
 
 /// What is asked, by whom.
@@ -15,7 +15,16 @@ pub(super) struct Asked {
     pub(super) actor: Actor,
     /// The id in the path; what is no id names no key.
     pub(super) id: Option<KeyId>,
+    /// What stands after the `?`.
+    pub(super) query: String,
     pub(super) body: Bytes,
+}
+
+impl Asked {
+    /// The names and values after the `?`.
+    pub(super) fn pairs(&self) -> Vec<(String, String)> {
+        form_urlencoded::parse(self.query.as_bytes()).into_owned().collect()
+    }
 }
 
 pub(super) type Answer = Pin<Box<dyn Future<Output = Result<Response, ApiError>> + Send>>;
@@ -29,7 +38,7 @@ pub(super) struct Route {
     pub(super) run: fn(Admin, Asked) -> Answer,
 }
 
-pub(super) static ROUTES: [Route; 9] = [
+pub(super) static ROUTES: [Route; 11] = [
     route(Method::GET, "/admin/keys", Role::Manager, |admin, asked| Box::pin(keys::list(admin, asked))),
     route(Method::POST, "/admin/keys", Role::Manager, |admin, asked| Box::pin(keys::create(admin, asked))),
     route(Method::GET, "/admin/keys/{id}", Role::Manager, |admin, asked| Box::pin(keys::show(admin, asked))),
@@ -47,6 +56,10 @@ pub(super) static ROUTES: [Route; 9] = [
     }),
     route(Method::POST, "/admin/keys/{id}/enable", Role::Manager, |admin, asked| {
         Box::pin(keys::enable(admin, asked))
+    }),
+    route(Method::GET, "/admin/usage", Role::Admin, |admin, asked| Box::pin(usage::totals(admin, asked))),
+    route(Method::GET, "/admin/budgets", Role::Admin, |admin, asked| {
+        Box::pin(usage::standings(admin, asked))
     }),
     route(Method::GET, "/admin/status", Role::Admin, |admin, asked| Box::pin(keys::status(admin, asked))),
 ];

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use http_body_util::BodyExt as _;
+use mainstay::budget::{Budget, BudgetLayer, LimitBook, MemoryStore as BudgetStore};
+use mainstay::metering::Meter;
 use mainstay::virtual_keys::{Clock, KeyHasher, KeyId, KeySecret, KeySettings, MemoryStore, RingConfig};
 use serde_json::{Value, json};
 
@@ -17,10 +19,16 @@ async fn admin() -> Admin {
     Admin::new(Shared {
         manager: KeyManager::new(store, hasher, Clock::default()),
         ring,
+        budget: Some(budget()),
         token: SecretToken::new(TOKEN).unwrap().unwrap(),
         grace: Duration::from_secs(60),
         body_timeout: Duration::from_secs(60),
     })
+}
+
+fn budget() -> Budget {
+    let layer = BudgetLayer::builder(Meter::default(), BudgetStore::new(), LimitBook::default()).build();
+    layer.unwrap().budget().clone()
 }
 
 async fn key(admin: &Admin, by: &Actor, role: Role) -> (KeyId, KeySecret) {

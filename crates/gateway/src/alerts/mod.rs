@@ -40,9 +40,9 @@ pub(crate) struct Teller {
 
 impl Teller {
     /// Queues the event if it is one that is wanted. Never waits: it runs inside of calls.
-    pub(crate) fn tell(&self, event: Event) {
-        if self.wanted.holds(&event) {
-            self.queue.push(Alert { at: Timestamp::now(), event });
+    pub(crate) fn tell(&self, event: &Event) {
+        if self.wanted.holds(event) {
+            self.queue.push(Alert { at: Timestamp::now(), event: event.clone() });
         }
     }
 }

@@ -265,14 +265,16 @@ impl Done {
             let json = serde_json::to_string_pretty(&views).map_err(|error| error.to_string())?;
             return print(&format!("{json}\n"));
         }
-        let mut text =
-            format!("{:<16}  {:<5} {:<8}  {:<7}  {:<20}  limits\n", "id", "ends", "status", "role", "name");
+        let mut text = format!(
+            "{:<16}  {:<6}  {:<8}  {:<7}  {:<20}  limits\n",
+            "id", "secret", "status", "role", "name"
+        );
         for key in views {
             let limits: Vec<_> = key.limits.iter().map(ToString::to_string).collect();
             let (id, hint, name) = (&key.id, &key.hint, &key.name);
             let (status, role, limits) = (key.status, key.role, limits.join(", "));
             // writing to a String cannot fail
-            let _ = writeln!(text, "{id:<16}  …{hint:<4} {status:<8}  {role:<7}  {name:<20}  {limits}");
+            let _ = writeln!(text, "{id:<16}  …{hint:<5}  {status:<8}  {role:<7}  {name:<20}  {limits}");
         }
         print(&text)
     }

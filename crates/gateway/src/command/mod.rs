@@ -3,6 +3,7 @@
 mod keys;
 mod model;
 mod rehearse;
+mod usage;
 
 use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::net::SocketAddr;
@@ -82,6 +83,8 @@ enum Command {
     },
     /// Keys of callers: make, list, change, rotate, disable, delete.
     Keys(keys::KeysArguments),
+    /// Say who has used how much of which model, and what it cost.
+    Usage(usage::UsageArguments),
     /// Print the JSON schema of the configuration, for editors.
     Schema,
 }
@@ -111,6 +114,7 @@ pub(crate) fn run() -> ExitCode {
         Command::ReplayCache(arguments) => rehearse::replay_command(&arguments),
         Command::Model { command } => model::model_command(&command),
         Command::Keys(arguments) => keys::keys_command(&arguments),
+        Command::Usage(arguments) => usage::usage_command(&arguments),
         Command::Schema => schema_command(),
     };
     match result {
@@ -169,8 +173,8 @@ fn client_telling(config: &GatewayConfig, events: Events) -> Result<Client, Fail
 fn events(alerts: Option<&Alerts>) -> Events {
     let Some(teller) = alerts.map(Alerts::teller) else { return Events::to(log_event) };
     Events::to(move |event| {
-        log_event(event.clone());
-        teller.tell(event);
+        teller.tell(&event);
+        log_event(event);
     })
 }
 
@@ -235,6 +239,12 @@ fn check_command(file: &Path) -> Result<(), Failure> {
     let config = read_config(file)?;
     client(&config)?;
     alerts(&config)?;
+    if let Some(keys) = &config.keys {
+        keys.check(&env)?;
+    }
+    if let Some(admin) = &config.admin {
+        admin.token(&env)?;
+    }
     print(&format!(
         "{}: in order; {} providers, {} models\n",
         file.display(),

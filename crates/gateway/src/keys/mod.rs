@@ -1,5 +1,6 @@
 //! The keys of callers: `[keys]` and `[admin]`.
 
+pub(crate) mod limits;
 pub(crate) mod view;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -80,11 +81,25 @@ impl KeysConfig {
         }
     }
 
+    /// What is wrong with it in this environment, without making a file or reaching for a server.
+    pub(crate) fn check(&self, env: Env<'_>) -> Result<(), String> {
+        let Some(path) = &self.file else { return self.open(env).map(drop) };
+        self.resolve("file", path, env)?;
+        self.secret.as_ref().map_or(Ok(()), |secret| self.hasher(secret, env).map(drop))
+    }
+
+    fn resolve(&self, name: &str, text: &EnvText, env: Env<'_>) -> Result<String, String> {
+        text.resolve(&format!("keys.{name}"), env).map_err(|error| error.message().to_owned())
+    }
+
+    fn hasher(&self, secret: &EnvText, env: Env<'_>) -> Result<KeyHasher, String> {
+        let secret = self.resolve("secret", secret, env)?;
+        KeyHasher::new(secret.trim().as_bytes()).map_err(|error| format!("keys.secret: {error}"))
+    }
+
     /// Opens the store. Redis and PostgreSQL need not be there yet.
     pub(crate) fn open(&self, env: Env<'_>) -> Result<Opened, String> {
-        let resolve = |name: &str, text: &EnvText| {
-            text.resolve(&format!("keys.{name}"), env).map_err(|error| error.message().to_owned())
-        };
+        let resolve = |name: &str, text: &EnvText| self.resolve(name, text, env);
         let (store, beside): (Arc<dyn KeyStore>, _) = if let Some(path) = &self.file {
             let file = FileStore::open(resolve("file", path)?).map_err(|error| told("keys.file", &error))?;
             (Arc::new(file.clone()), Some(file))
@@ -98,10 +113,7 @@ impl KeysConfig {
             return Err(self.problem().unwrap_or("[keys] names no store").to_owned());
         };
         let hasher = match (&self.secret, beside) {
-            (Some(secret), _) => {
-                let secret = resolve("secret", secret)?;
-                KeyHasher::new(secret.trim().as_bytes()).map_err(|error| format!("keys.secret: {error}"))?
-            }
+            (Some(secret), _) => self.hasher(secret, env)?,
             (None, Some(file)) => file.hasher().map_err(|error| told("keys.file", &error))?,
             (None, None) => return Err("keys.secret is missing".into()),
         };

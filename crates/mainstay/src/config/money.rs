@@ -49,7 +49,7 @@ pub enum UnknownPriceSetting {
 pub struct BudgetSettings {
     /// Where what was spent is kept. Default `"memory"`.
     pub store: BudgetStoreSetting,
-    /// The journal's file, with `store = "journal"`.
+    /// The journal's folder, with `store = "journal"`: one of its own, made when it is not there.
     pub path: Option<EnvText>,
     /// The server's address, with `store = "redis"` or `"postgres"`.
     pub url: Option<EnvText>,
@@ -77,7 +77,7 @@ pub enum BudgetStoreSetting {
     /// In this process: it begins anew with each start.
     #[default]
     Memory,
-    /// In a file of this machine, which survives a crash; for one process.
+    /// In a folder of this machine, which survives a crash; for one process.
     Journal,
     /// In Redis, for several processes.
     Redis,
@@ -236,7 +236,7 @@ impl BudgetSettings {
         }
         let wants = match self.store {
             BudgetStoreSetting::Memory => None,
-            BudgetStoreSetting::Journal => self.path.is_none().then_some("path, the journal's file"),
+            BudgetStoreSetting::Journal => self.path.is_none().then_some("path, a folder of its own"),
             BudgetStoreSetting::Redis => self.url.is_none().then_some("url, such as redis://host:6379/0"),
             BudgetStoreSetting::Postgres => {
                 self.url.is_none().then_some("url, such as postgres://user@host/database")

@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use mainstay_budget::{BudgetLayer, BudgetStore, CandidateList, LimitBook, LostHold, MemoryStore, Zone};
+use mainstay_budget::{
+    BudgetLayer, BudgetStore, CandidateList, JournalConfig, JournalStore, LimitBook, LostHold, MemoryStore,
+    Zone,
+};
 use mainstay_metering::{Meter, ModelPrices, Price, PriceFile, PriceSpec, PriceTable, UnknownPricePolicy};
 use mainstay_provider_core::{Error, ErrorKind, Events};
 
@@ -121,7 +124,7 @@ pub(crate) fn budget(
 fn store(settings: &BudgetSettings, env: Env<'_>) -> Result<Arc<dyn BudgetStore>, Error> {
     match settings.store {
         BudgetStoreSetting::Memory => Ok(Arc::new(MemoryStore::new())),
-        BudgetStoreSetting::Journal => Err(configuration("budgets.store: no journal yet".to_owned())),
+        BudgetStoreSetting::Journal => journal(settings, env),
         BudgetStoreSetting::Redis => redis(settings, env),
         BudgetStoreSetting::Postgres => postgres(settings, env),
     }
@@ -131,6 +134,13 @@ fn store(settings: &BudgetSettings, env: Env<'_>) -> Result<Arc<dyn BudgetStore>
 fn wanted(setting: Option<&EnvText>, path: &str, what: &str, env: Env<'_>) -> Result<String, Error> {
     let missing = || configuration(format!("{path} is missing; the store needs {what}"));
     setting.ok_or_else(missing)?.resolve(path, env)
+}
+
+fn journal(settings: &BudgetSettings, env: Env<'_>) -> Result<Arc<dyn BudgetStore>, Error> {
+    let folder = wanted(settings.path.as_ref(), "budgets.path", "a folder of its own", env)?;
+    let store = JournalStore::open(JournalConfig::new(&folder))
+        .map_err(|why| configuration(format!("budgets.path: {folder}: {why}")).with_source(why))?;
+    Ok(Arc::new(store))
 }
 
 #[cfg(feature = "redis")]

@@ -71,7 +71,7 @@ where
     let alerts = alerts(script, 1000);
     let teller = alerts.teller();
     Alerts::during(Some(alerts), async {
-        (0..count).for_each(|number| teller.tell(alert(number)));
+        (0..count).for_each(|number| teller.tell(&alert(number)));
         tokio::time::sleep(Duration::from_secs(3600)).await;
     })
     .await;
@@ -130,7 +130,7 @@ async fn telling_never_waits_for_a_receiver_that_hangs() {
     let (teller, queue) = (alerts.teller(), alerts.teller().queue);
     let begun = Instant::now();
     Alerts::during(Some(alerts), async {
-        (0..10_000).for_each(|number| teller.tell(alert(number)));
+        (0..10_000).for_each(|number| teller.tell(&alert(number)));
         assert_eq!(begun.elapsed(), Duration::ZERO);
         assert_eq!(queue.len(), 100);
     })
@@ -143,9 +143,9 @@ async fn only_what_is_wanted_is_sent() {
     let alerts = alerts(&script, 100);
     let teller = alerts.teller();
     Alerts::during(Some(alerts), async {
-        teller.tell(Event::new("breaker.opened", Severity::Warning));
-        teller.tell(Event::new("budget.soft_limit", Severity::Warning));
-        teller.tell(alert(0));
+        teller.tell(&Event::new("breaker.opened", Severity::Warning));
+        teller.tell(&Event::new("budget.soft_limit", Severity::Warning));
+        teller.tell(&alert(0));
     })
     .await;
     let names: Vec<_> = script.got().iter().map(|(_, letter)| letter.event).collect();
@@ -157,7 +157,7 @@ async fn what_is_queued_is_sent_before_the_end() {
     let script = Script::new(|_| Ok(()));
     let alerts = alerts(&script, 1000);
     let teller = alerts.teller();
-    Alerts::during(Some(alerts), async { (0..500).for_each(|number| teller.tell(alert(number))) }).await;
+    Alerts::during(Some(alerts), async { (0..500).for_each(|number| teller.tell(&alert(number))) }).await;
     assert_eq!(script.got().len(), 500);
 }
 
@@ -169,7 +169,7 @@ async fn the_end_cuts_a_wait_short_and_each_alert_has_one_more_attempt() {
     let teller = alerts.teller();
     let begun = Instant::now();
     Alerts::during(Some(alerts), async {
-        (0..3).for_each(|number| teller.tell(alert(number)));
+        (0..3).for_each(|number| teller.tell(&alert(number)));
         tokio::time::sleep(Duration::from_secs(1)).await;
     })
     .await;
@@ -187,7 +187,7 @@ async fn a_receiver_that_hangs_holds_up_the_end_for_five_seconds() {
     let teller = alerts.teller();
     let begun = Instant::now();
     Alerts::during(Some(alerts), async {
-        (0..3).for_each(|number| teller.tell(alert(number)));
+        (0..3).for_each(|number| teller.tell(&alert(number)));
         tokio::task::yield_now().await;
     })
     .await;

@@ -37,7 +37,7 @@ async fn send(
     let alerts = config.open(&|_| None).unwrap();
     let teller = alerts.teller();
     let done = async {
-        teller.tell(alert(1));
+        teller.tell(&alert(1));
         while receiver.requests().len() < attempts || !log.text().contains(words) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
