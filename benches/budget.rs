@@ -14,10 +14,10 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use futures_util::FutureExt;
 use instant::Instant;
 use mainstay_budget::{
-    AccountKey, AttemptMeterLayer, BudgetLayer, BudgetStore, Charge, HoldId, JournalConfig, JournalStore, Limit,
-    LimitBook, MemoryStore, Period, Reservation, Reserved, Settled, Settlement, UsageRow, Window,
+    AccountKey, AttemptMeterLayer, BudgetLayer, BudgetStore, Charge, HoldId, JournalConfig, JournalStore,
+    Limit, LimitBook, MemoryStore, Period, Reservation, Reserved, Settled, Settlement, UsageRow, Window,
 };
-use mainstay_metering::{Meter, NanoUsd, UnknownPricePolicy};
+use mainstay_metering::{Meter, ModelPrices, NanoUsd, Price, Rates, UnknownPricePolicy};
 use mainstay_provider_core::{Call, Provider, Subject, Usage};
 use tokio::runtime::{Builder, Runtime};
 use tower::Layer;
@@ -28,7 +28,8 @@ const SUBJECTS: [&str; 3] = ["user:alice", "feature:search", "org:acme"];
 const LIMIT: u64 = 1 << 52;
 
 fn charges() -> Vec<Charge> {
-    let charge = |subject: &str| Charge::new(AccountKey::new(format!("{subject}|tokens|day")), DAY, LIMIT, 500);
+    let charge =
+        |subject: &str| Charge::new(AccountKey::new(format!("{subject}|tokens|day")), DAY, LIMIT, 500);
     SUBJECTS.map(charge).into()
 }
 
@@ -42,7 +43,8 @@ fn row(hold: HoldId) -> Arc<UsageRow> {
 
 /// One call's reservation and settlement.
 fn reserve_and_settle(store: &impl BudgetStore, number: u64, charges: &[Charge], row: &Arc<UsageRow>) {
-    let hold = HoldId::new(NOW, u128::from(number) << 32 | u128::from(number.wrapping_mul(0x9e37_79b9) as u32));
+    let hold =
+        HoldId::new(NOW, u128::from(number) << 32 | u128::from(number.wrapping_mul(0x9e37_79b9) as u32));
     let ask = Reservation { hold, lease: Duration::from_secs(60), charges, if_lost: row, now_ms: NOW };
     let reserved = store.reserve(ask).now_or_never().expect("it answers at once").expect("it is well");
     assert!(matches!(reserved, Reserved::Granted(_)));
@@ -124,7 +126,12 @@ fn layer(limits: &[Limit]) -> BudgetLayer {
     for kind in ["user", "feature", "org"] {
         book.set_kind(kind, limits).expect("the limits can be kept");
     }
-    let meter = Meter::builder().unknown_price(UnknownPricePolicy::AllowWithAlarm).build();
+    // The bench's provider has a price, as those of calls that cost something have.
+    let price = ModelPrices::new(Rates::new(
+        Price::from_picos_a_token(1_000_000),
+        Price::from_picos_a_token(2_000_000),
+    ));
+    let meter = Meter::builder().unknown_price(UnknownPricePolicy::Estimate(price)).build();
     BudgetLayer::builder(meter, MemoryStore::new(), book).build().expect("the settings are right")
 }
 
@@ -133,7 +140,8 @@ fn through(criterion: &mut Criterion) {
     let bare = Instant::new();
     let unlimited = layer(&[]).layer(bare.clone());
     let limited = layer(&[Limit::tokens(LIMIT, Period::Day)]).layer(bare.clone());
-    let metered = layer(&[Limit::tokens(LIMIT, Period::Day)]).layer(AttemptMeterLayer::new("openai").layer(bare.clone()));
+    let metered = layer(&[Limit::tokens(LIMIT, Period::Day)])
+        .layer(AttemptMeterLayer::new("openai").layer(bare.clone()));
     for stream in [false, true] {
         let call = call(stream);
         let mut group = criterion.benchmark_group(if stream { "stream of 20" } else { "whole" });

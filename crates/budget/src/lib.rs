@@ -10,6 +10,7 @@ mod config;
 pub mod contract;
 mod forecast;
 mod guard;
+mod hash;
 mod keeper;
 mod layer;
 mod limit;
@@ -18,6 +19,8 @@ mod period;
 mod plan;
 mod refusal;
 mod row;
+#[cfg(feature = "serde")]
+mod serde_form;
 mod service;
 mod shared;
 mod spending;

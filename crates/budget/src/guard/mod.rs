@@ -90,10 +90,16 @@ impl Guard {
 
     pub(crate) async fn reserve(&self, ticket: &Ticket, now_ms: u64) -> Verdict {
         let inner = &self.0;
+        let mut was_first = false;
         for _ in 0..2 {
             match self.bounded(inner.store.reserve(ticket.reservation())).await {
-                Ok(Reserved::Denied { index, .. }) if self.gave_up(ticket, index, now_ms).await => {}
-                Ok(answer) => {
+                Ok(Reserved::Denied { index, first, .. }) if self.gave_up(ticket, index, now_ms).await => {
+                    was_first |= first;
+                }
+                Ok(mut answer) => {
+                    if let Reserved::Denied { first, .. } = &mut answer {
+                        *first |= was_first;
+                    }
                     self.answered(ticket, &answer);
                     return Verdict::Asked(answer);
                 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use mainstay_provider_core::BoxError;
 
+use crate::hash::Seeded;
 use crate::row::UsageRow;
 use crate::usage::{RowsPage, RowsQuery, UsageQuery, UsageTotal};
 
@@ -182,24 +184,35 @@ impl Charge {
 
 /// The name of an account: `subject|unit|period`, such as `user:alice|usd|month`. Stores use it as it is, as a part of their
 /// own keys; windows and slices are apart from it. A clone copies a pointer.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct AccountKey(Arc<str>);
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AccountKey {
+    name: Arc<str>,
+    /// Reckoned once: accounts are looked up for each call.
+    hash: u64,
+}
 
 impl AccountKey {
     /// The account of this name.
     pub fn new(name: impl Into<Arc<str>>) -> Self {
-        Self(name.into())
+        let name = name.into();
+        Self { hash: Seeded::default().hash_one(&*name), name }
     }
 
     /// Its name.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.name
+    }
+}
+
+impl Hash for AccountKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
     }
 }
 
 impl fmt::Debug for AccountKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.name)
     }
 }
 

@@ -1,30 +1,123 @@
-//! One account: its slices of time.
+//! Accounts, each with its slices of time.
 
+use std::collections::HashMap;
+
+use crate::hash::Seeded;
 use crate::store::{AccountKey, Balance, Window};
-use crate::sync::{Mutex, MutexGuard, lock};
+
+/// The accounts that were ever used, but for those that nobody asks for any longer. One lock is around all: what is done
+/// under it takes some ten nanoseconds for each account of a call.
+#[derive(Debug, Default)]
+pub(super) struct Accounts {
+    places: HashMap<AccountKey, usize, Seeded>,
+    all: Vec<Account>,
+    free: Vec<usize>,
+    /// When there are so many, the unused ones are looked for.
+    look_at: usize,
+}
 
 /// An account.
 #[derive(Debug)]
-pub(super) struct Cell {
-    /// The order in which accounts are locked.
-    pub(super) number: u64,
+pub(super) struct Account {
     pub(super) key: AccountKey,
-    slices: Mutex<Slices>,
+    slices: Slices,
+    /// How many holds know its place.
+    pub(super) holds: usize,
 }
 
-impl Cell {
-    pub(super) fn new(number: u64, key: AccountKey) -> Self {
-        Self { number, key, slices: Mutex::new(Slices::default()) }
+impl Accounts {
+    /// The place of an account, which is opened if need be.
+    pub(super) fn place(&mut self, key: &AccountKey, now_ms: u64) -> usize {
+        if let Some(place) = self.places.get(key) {
+            return *place;
+        }
+        self.forget(now_ms);
+        let account = Account { key: key.clone(), slices: Slices::default(), holds: 0 };
+        let place = match self.free.pop() {
+            Some(place) => {
+                self.all[place] = account;
+                place
+            }
+            None => {
+                self.all.push(account);
+                self.all.len() - 1
+            }
+        };
+        self.places.insert(key.clone(), place);
+        place
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, Slices> {
-        lock(&self.slices)
+    pub(super) fn at(&mut self, place: usize) -> &mut Account {
+        &mut self.all[place]
+    }
+
+    pub(super) fn balance(&self, key: &AccountKey, window: &Window) -> Balance {
+        self.places.get(key).map_or_else(Balance::default, |place| self.all[*place].balance(window))
+    }
+
+    /// Lets go of accounts on which nothing stands any more: a caller may invent subjects without end.
+    fn forget(&mut self, now_ms: u64) {
+        const FEW: usize = 10_000;
+        if self.places.len() < self.look_at.max(FEW) {
+            return;
+        }
+        let (all, free) = (&mut self.all, &mut self.free);
+        self.places.retain(|_, place| {
+            let account = &mut all[*place];
+            account.slices.forget(now_ms);
+            let is_used = account.holds > 0 || !account.slices.all.is_empty();
+            if !is_used {
+                free.push(*place);
+            }
+            is_used
+        });
+        self.look_at = self.places.len() * 2;
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// What a snapshot has of each.
+    #[cfg(feature = "journal")]
+    pub(super) fn slices(&self) -> impl Iterator<Item = (AccountKey, Vec<Slice>)> + '_ {
+        self.places.iter().map(|(key, place)| (key.clone(), self.all[*place].slices.all.clone()))
+    }
+
+    #[cfg(feature = "journal")]
+    pub(super) fn restore(&mut self, key: &AccountKey, slices: Vec<Slice>) {
+        let place = self.place(key, 0);
+        self.all[place].slices.all = slices;
+    }
+}
+
+impl Account {
+    /// What stands in a window.
+    pub(super) fn balance(&self, window: &Window) -> Balance {
+        self.slices.balance(window)
+    }
+
+    /// The slice that begins there, new if need be; those that nobody asks for any longer are forgotten.
+    pub(super) fn slice(&mut self, start: u64, until: Option<u64>, now_ms: u64) -> &mut Slice {
+        self.slices.forget(now_ms);
+        self.slices.at(start, until)
+    }
+
+    /// The slice that begins there, if it is still known.
+    pub(super) fn known(&mut self, start: u64) -> Option<&mut Slice> {
+        self.slices.all.iter_mut().rev().find(|slice| slice.start == start)
+    }
+
+    /// Whether a refusal in this slice is the first.
+    pub(super) fn refuse(&mut self, start: u64) -> bool {
+        self.slices.refused.replace(start) != Some(start)
     }
 }
 
 /// What stands on an account, by slice, oldest first. A calendar period is one slice.
 #[derive(Debug, Default)]
-pub(super) struct Slices {
+struct Slices {
     all: Vec<Slice>,
     /// The slice of the last refusal that was told to be the first.
     refused: Option<u64>,
@@ -42,8 +135,7 @@ pub(crate) struct Slice {
 }
 
 impl Slices {
-    /// What stands in a window.
-    pub(super) fn balance(&self, window: &Window) -> Balance {
+    fn balance(&self, window: &Window) -> Balance {
         let mut sum = Balance::default();
         for slice in self.all.iter().rev().filter(|slice| window.has_slice(slice.start)) {
             sum.spent = sum.spent.saturating_add(slice.spent);
@@ -52,8 +144,7 @@ impl Slices {
         sum
     }
 
-    /// The slice that begins there, new if need be.
-    pub(super) fn at(&mut self, start: u64, until: Option<u64>) -> &mut Slice {
+    fn at(&mut self, start: u64, until: Option<u64>) -> &mut Slice {
         let place = match self.all.iter().rposition(|slice| slice.start <= start) {
             Some(place) if self.all[place].start == start => return &mut self.all[place],
             Some(place) => place + 1,
@@ -63,33 +154,14 @@ impl Slices {
         &mut self.all[place]
     }
 
-    /// The slice that begins there, if it is still known.
-    pub(super) fn known(&mut self, start: u64) -> Option<&mut Slice> {
-        self.all.iter_mut().rev().find(|slice| slice.start == start)
-    }
-
     /// Forgets what nobody asks for any longer: a while later than that, since a clock may be behind.
-    pub(super) fn forget(&mut self, now_ms: u64) {
+    fn forget(&mut self, now_ms: u64) {
         let is_over = |slice: &Slice| {
             slice.until.is_some_and(|until| until.saturating_add(until.saturating_sub(slice.start)) < now_ms)
         };
+        // The oldest are first.
         if self.all.first().is_some_and(is_over) {
             self.all.retain(|slice| !is_over(slice));
         }
-    }
-
-    /// Whether a refusal in this slice is the first.
-    pub(super) fn refuse(&mut self, start: u64) -> bool {
-        self.refused.replace(start) != Some(start)
-    }
-
-    #[cfg(feature = "journal")]
-    pub(super) fn all(&self) -> &[Slice] {
-        &self.all
-    }
-
-    #[cfg(feature = "journal")]
-    pub(super) fn restore(&mut self, all: Vec<Slice>) {
-        self.all = all;
     }
 }

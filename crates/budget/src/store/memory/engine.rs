@@ -1,20 +1,21 @@
 //! Reservations and settlements over accounts in memory.
 //!
-//! Locks are taken in one order everywhere: parts of the holds by their number, then accounts by theirs. An operation holds all
-//! that it touches from the first look to the last change, so it is one step for everybody else.
+//! Locks are taken in one order everywhere: parts of the holds by their number, then the accounts. An operation holds all that it
+//! touches from the first look to the last change, so it is one step for everybody else.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, PoisonError};
+use std::collections::BTreeMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::account::{Cell, Slices};
+use super::account::Accounts;
 use super::shard::{Held, Hold, SHARDS, Shard, Taken};
 use crate::row::UsageRow;
 use crate::store::{
     AccountKey, Balance, Charge, Draw, ENDED_KEPT, ExpiredHold, HoldId, Reservation, Reserved, Settled,
     Settlement, Window,
 };
-use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering, RwLock, lock};
+use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering, lock};
 use crate::usage::{RowsPage, RowsQuery, UsageQuery, UsageTotal};
 
 /// How much is kept for reports.
@@ -50,15 +51,13 @@ impl Log for NoLog {
 /// Accounts, holds and rows in memory.
 #[derive(Debug)]
 pub(crate) struct Engine<L> {
-    pub(super) accounts: RwLock<HashMap<AccountKey, Arc<Cell>>>,
     pub(super) shards: Vec<Mutex<Shard>>,
+    pub(super) accounts: Mutex<Accounts>,
     /// The number of the next row.
     pub(super) next_row: AtomicU64,
     kept: Kept,
     pub(crate) log: L,
 }
-
-type Guard<'a> = MutexGuard<'a, Slices>;
 
 impl<L: Default + Log> Default for Engine<L> {
     fn default() -> Self {
@@ -69,36 +68,45 @@ impl<L: Default + Log> Default for Engine<L> {
 impl<L: Log> Engine<L> {
     pub(crate) fn new(log: L, kept: Kept) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::new(Shard::default())).collect();
-        Self { accounts: RwLock::new(HashMap::new()), shards, next_row: AtomicU64::new(1), kept, log }
+        let accounts = Mutex::new(Accounts::default());
+        Self { shards, accounts, next_row: AtomicU64::new(1), kept, log }
     }
 
     pub(crate) fn reserve(&self, ask: &Reservation<'_>) -> Reserved {
         let mut shard = lock(&self.shards[shard_of(ask.hold)]);
-        match shard.holds.get(&ask.hold) {
-            Some(Held::Open(_)) => return Reserved::Granted(self.balances_of(ask.charges)),
-            Some(_) => return Reserved::Ended,
-            None => {}
-        }
-        let taken: Vec<Taken> = self.taken(ask.charges, ask.hold);
-        let mut accounts = lock_all(&taken);
-        for (index, (charge, account)) in ask.charges.iter().zip(&mut accounts).enumerate() {
-            let balance = account.balance(&charge.window);
+        let place = match shard.holds.entry(ask.hold) {
+            Entry::Vacant(place) => place,
+            Entry::Occupied(known) if matches!(known.get(), Held::Open(_)) => {
+                let accounts = lock(&self.accounts);
+                let balance = |charge: &Charge| accounts.balance(&charge.account, &charge.window);
+                return Reserved::Granted(ask.charges.iter().map(balance).collect());
+            }
+            Entry::Occupied(_) => return Reserved::Ended,
+        };
+        let mut taken = Vec::with_capacity(ask.charges.len());
+        let mut after = Vec::with_capacity(ask.charges.len());
+        let made = ask.hold.made_ms();
+        let mut accounts = lock(&self.accounts);
+        for (index, charge) in ask.charges.iter().enumerate() {
+            let (account, slice) = (accounts.place(&charge.account, made), charge.window.slice_at(made));
+            let balance = accounts.at(account).balance(&charge.window);
             if balance.total().saturating_add(charge.take) > charge.limit {
-                let first = account.refuse(taken[index].slice);
+                let first = accounts.at(account).refuse(slice);
                 return Reserved::Denied { index, balance, first };
             }
+            taken.push(Taken { account, slice, take: charge.take, if_lost: charge.if_lost });
+            after.push(Balance { reserved: balance.reserved.saturating_add(charge.take), ..balance });
         }
-        let mut after = Vec::with_capacity(taken.len());
-        for ((charge, account), taken) in ask.charges.iter().zip(&mut accounts).zip(&taken) {
-            account.forget(ask.now_ms);
-            let slice = account.at(taken.slice, charge.window.forgotten_at(ask.hold.made_ms()));
+        for (charge, taken) in ask.charges.iter().zip(&taken) {
+            let account = accounts.at(taken.account);
+            account.holds += 1;
+            let slice = account.slice(taken.slice, charge.window.forgotten_at(made), ask.now_ms);
             slice.reserved = slice.reserved.saturating_add(charge.take);
-            after.push(account.balance(&charge.window));
         }
         drop(accounts);
         self.log.reserved(ask);
         let lease_until = ask.now_ms.saturating_add(millis(ask.lease));
-        shard.holds.insert(ask.hold, Held::Open(Hold { taken, lease_until, if_lost: ask.if_lost.clone() }));
+        place.insert(Held::Open(Hold { taken, lease_until, if_lost: ask.if_lost.clone() }));
         Reserved::Granted(after)
     }
 
@@ -106,33 +114,35 @@ impl<L: Log> Engine<L> {
         let draws = settlement.charges.iter().any(|charge| charge.from.is_some());
         let mut shards = self.lock_shards(settlement, draws);
         let place = shards.place(settlement.hold);
-        let (taken, lost) = match shards.at(place).holds.remove(&settlement.hold) {
-            Some(Held::Ended) => {
-                shards.at(place).holds.insert(settlement.hold, Held::Ended);
-                return Settled::Again;
+        let held = match shards.at(place).holds.entry(settlement.hold) {
+            Entry::Occupied(mut known) => Some(std::mem::replace(known.get_mut(), Held::Ended)),
+            Entry::Vacant(unknown) => {
+                unknown.insert(Held::Ended);
+                None
             }
+        };
+        let mut accounts = lock(&self.accounts);
+        let (hold, lost) = match held {
+            Some(Held::Ended) => return Settled::Again,
             Some(Held::Open(hold)) => (hold.taken, None),
             Some(Held::Lost(hold)) => (hold.taken, Some(hold.if_lost)),
             // Its reservation never came: nothing is to be given back.
-            None => (self.booked_only(settlement), None),
+            None => (booked_only(&mut accounts, settlement), None),
         };
-        let mut accounts = lock_all(&taken);
-        for ((taken, account), actual) in taken.iter().zip(&mut accounts).zip(settlement.actual) {
+        for (taken, actual) in hold.iter().zip(settlement.actual) {
             let (reserved, booked) = if lost.is_some() { (0, taken.if_lost) } else { (taken.take, 0) };
+            let account = accounts.at(taken.account);
+            account.holds -= 1;
             // What is too old to be known any longer is asked for by nobody.
             let Some(slice) = account.known(taken.slice) else { continue };
             slice.reserved = slice.reserved.saturating_sub(reserved);
             slice.spent = slice.spent.saturating_sub(booked).saturating_add(*actual);
         }
-        if draws {
-            for (index, charge) in settlement.charges.iter().enumerate() {
-                if let (Some(draw), Some(account)) = (&charge.from, accounts.get_mut(index)) {
-                    shards.draw(draw, account);
-                }
-            }
+        for draw in settlement.charges.iter().filter_map(|charge| charge.from.as_ref()) {
+            shards.draw(draw, &mut accounts);
         }
-        let windows = settlement.charges.iter().map(|charge| &charge.window);
-        let after = accounts.iter().zip(windows).map(|(account, window)| account.balance(window)).collect();
+        let balance = |(taken, charge): (&Taken, &Charge)| accounts.at(taken.account).balance(&charge.window);
+        let after = hold.iter().zip(settlement.charges).map(balance).collect();
         drop(accounts);
         self.log.settled(settlement);
         let shard = shards.at(place);
@@ -140,7 +150,7 @@ impl<L: Log> Engine<L> {
             shard.rows.take_back(row);
         }
         settlement.rows.iter().for_each(|row| self.write(shard, row.clone()));
-        shard.end(settlement.hold);
+        shard.has_ended(settlement.hold);
         if lost.is_some() { Settled::Late(after) } else { Settled::Now(after) }
     }
 
@@ -155,7 +165,7 @@ impl<L: Log> Engine<L> {
 
     pub(crate) fn expire(&self, now_ms: u64) -> Vec<ExpiredHold> {
         const MOST: usize = 1_000;
-        let mut expired = Vec::new();
+        let (mut expired, mut over) = (Vec::new(), Vec::new());
         for shard in &self.shards {
             let mut shard = lock(shard);
             let mut due = Vec::new();
@@ -166,12 +176,21 @@ impl<L: Log> Engine<L> {
                     }
                     true
                 }
-                Held::Lost(hold) => hold.lease_until.saturating_add(millis(ENDED_KEPT)) > now_ms,
+                Held::Lost(hold) => {
+                    let is_kept = hold.lease_until.saturating_add(millis(ENDED_KEPT)) > now_ms;
+                    if !is_kept {
+                        over.append(&mut hold.taken);
+                    }
+                    is_kept
+                }
                 Held::Ended => true,
             });
             due.truncate(MOST - expired.len());
             expired.extend(due.into_iter().filter_map(|hold| self.lose(&mut shard, hold)));
         }
+        let mut accounts = lock(&self.accounts);
+        over.iter().for_each(|taken: &Taken| accounts.at(taken.account).holds -= 1);
+        drop(accounts);
         expired
     }
 
@@ -180,15 +199,17 @@ impl<L: Log> Engine<L> {
         let held = shard.holds.get_mut(&id)?;
         let Held::Open(hold) = std::mem::replace(held, Held::Ended) else { return None };
         let mut booked = Vec::with_capacity(hold.taken.len());
+        let mut accounts = lock(&self.accounts);
         for taken in &hold.taken {
-            let mut account = taken.cell.lock();
+            let account = accounts.at(taken.account);
             let balance = account.known(taken.slice).map_or_else(Balance::default, |slice| {
                 slice.reserved = slice.reserved.saturating_sub(taken.take);
                 slice.spent = slice.spent.saturating_add(taken.if_lost);
                 Balance { spent: slice.spent, reserved: slice.reserved }
             });
-            booked.push((taken.cell.key.clone(), taken.if_lost, balance));
+            booked.push((account.key.clone(), taken.if_lost, balance));
         }
+        drop(accounts);
         self.log.lost(id);
         let row = hold.if_lost.clone();
         *held = Held::Lost(hold);
@@ -214,12 +235,9 @@ impl<L: Log> Engine<L> {
         self.lose(&mut lock(&self.shards[shard_of(hold)]), hold);
     }
 
-    pub(crate) fn balances(&self, accounts: &[(AccountKey, Window)]) -> Vec<Balance> {
-        let known = self.accounts.read().unwrap_or_else(PoisonError::into_inner);
-        let balance = |(key, window): &(AccountKey, Window)| {
-            known.get(key).map_or_else(Balance::default, |cell| cell.lock().balance(window))
-        };
-        accounts.iter().map(balance).collect()
+    pub(crate) fn balances(&self, asked: &[(AccountKey, Window)]) -> Vec<Balance> {
+        let accounts = lock(&self.accounts);
+        asked.iter().map(|(key, window)| accounts.balance(key, window)).collect()
     }
 
     pub(crate) fn usage(&self, query: &UsageQuery) -> Vec<UsageTotal> {
@@ -252,49 +270,6 @@ impl<L: Log> Engine<L> {
     fn write(&self, shard: &mut Shard, row: Arc<UsageRow>) {
         let number = self.next_row.fetch_add(1, Ordering::Relaxed);
         shard.rows.write(number, row, (self.kept.rows / SHARDS).max(1), self.kept.days);
-    }
-
-    /// The accounts of these charges, in the slices that they are counted in; new ones are opened.
-    pub(super) fn taken(&self, charges: &[Charge], hold: HoldId) -> Vec<Taken> {
-        let made = hold.made_ms();
-        let known = self.accounts.read().unwrap_or_else(PoisonError::into_inner);
-        let of = |charge: &Charge| {
-            let cell = known.get(&charge.account)?.clone();
-            let slice = charge.window.slice_at(made);
-            Some(Taken { cell, slice, take: charge.take, if_lost: charge.if_lost })
-        };
-        let taken: Option<Vec<_>> = charges.iter().map(of).collect();
-        drop(known);
-        taken.unwrap_or_else(|| {
-            self.open(charges);
-            self.taken(charges, hold)
-        })
-    }
-
-    fn open(&self, charges: &[Charge]) {
-        let mut accounts = self.accounts.write().unwrap_or_else(PoisonError::into_inner);
-        for charge in charges {
-            let number = accounts.len() as u64;
-            accounts
-                .entry(charge.account.clone())
-                .or_insert_with(|| Arc::new(Cell::new(number, charge.account.clone())));
-        }
-    }
-
-    /// What a settlement without a reservation books to: slices that are there from now on.
-    fn booked_only(&self, settlement: &Settlement<'_>) -> Vec<Taken> {
-        let made = settlement.hold.made_ms();
-        let mut taken = self.taken(settlement.charges, settlement.hold);
-        for (taken, charge) in taken.iter_mut().zip(settlement.charges) {
-            taken.take = 0;
-            taken.cell.lock().at(taken.slice, charge.window.forgotten_at(made));
-        }
-        taken
-    }
-
-    fn balances_of(&self, charges: &[Charge]) -> Vec<Balance> {
-        let accounts: Vec<_> = charges.iter().map(|charge| (charge.account.clone(), charge.window)).collect();
-        self.balances(&accounts)
     }
 
     pub(super) fn lock_every_shard(&self) -> Vec<MutexGuard<'_, Shard>> {
@@ -339,8 +314,8 @@ impl Shards<'_> {
         }
     }
 
-    /// Lowers a lease, whose account is locked, to what is left of it.
-    fn draw(&mut self, draw: &Draw, account: &mut Slices) {
+    /// Lowers a lease to what is left of it.
+    fn draw(&mut self, draw: &Draw, accounts: &mut Accounts) {
         let place = self.place(draw.lease);
         let Some(Held::Open(lease)) = self.at(place).holds.get_mut(&draw.lease) else { return };
         let [taken] = lease.taken.as_mut_slice() else { return };
@@ -349,7 +324,7 @@ impl Shards<'_> {
         if left >= taken.take {
             return;
         }
-        if let Some(slice) = account.known(taken.slice) {
+        if let Some(slice) = accounts.at(taken.account).known(taken.slice) {
             slice.reserved = slice.reserved.saturating_sub(taken.take - left);
         }
         (taken.take, taken.if_lost) = (left, left);
@@ -357,15 +332,17 @@ impl Shards<'_> {
     }
 }
 
-/// Locks the accounts in the order of their numbers; gives them in the order of the charges.
-fn lock_all(taken: &[Taken]) -> Vec<Guard<'_>> {
-    let mut order: Vec<usize> = (0..taken.len()).collect();
-    order.sort_unstable_by_key(|index| taken[*index].cell.number);
-    let mut locked: Vec<Option<Guard<'_>>> = taken.iter().map(|_| None).collect();
-    for index in order {
-        locked[index] = Some(taken[index].cell.lock());
-    }
-    locked.into_iter().flatten().collect()
+/// What a settlement without a reservation books to: slices that are there from now on.
+fn booked_only(accounts: &mut Accounts, settlement: &Settlement<'_>) -> Vec<Taken> {
+    let made = settlement.hold.made_ms();
+    let open = |charge: &Charge| {
+        let (place, slice) = (accounts.place(&charge.account, made), charge.window.slice_at(made));
+        let account = accounts.at(place);
+        account.holds += 1;
+        account.slice(slice, charge.window.forgotten_at(made), settlement.now_ms);
+        Taken { account: place, slice, take: 0, if_lost: 0 }
+    };
+    settlement.charges.iter().map(open).collect()
 }
 
 pub(super) fn shard_of(hold: HoldId) -> usize {

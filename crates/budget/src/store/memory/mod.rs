@@ -8,6 +8,8 @@ mod engine_snapshot;
 mod loom_tests;
 mod rows;
 mod shard;
+#[cfg(all(test, not(loom)))]
+mod tests;
 
 use std::time::Duration;
 

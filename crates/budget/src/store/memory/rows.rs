@@ -6,6 +6,7 @@ use std::sync::Arc;
 use mainstay_metering::NanoUsd;
 use mainstay_provider_core::{Subject, Usage};
 
+use crate::hash::Seeded;
 use crate::row::{UsageRow, day_of};
 use crate::store::HoldId;
 use crate::usage::{UsageQuery, UsageTotal};
@@ -15,7 +16,7 @@ use crate::usage::{UsageQuery, UsageTotal};
 pub(super) struct Rows {
     /// Each with its number among all rows, oldest first.
     last: VecDeque<(u64, Arc<UsageRow>)>,
-    days: BTreeMap<u32, HashMap<Arc<str>, Vec<OfModel>>>,
+    days: BTreeMap<u32, HashMap<Arc<str>, Vec<OfModel>, Seeded>>,
     totals: usize,
 }
 
@@ -24,7 +25,7 @@ pub(super) struct Rows {
 struct OfModel {
     provider: Arc<str>,
     all: Sum,
-    subjects: HashMap<Subject, Sum>,
+    subjects: HashMap<Subject, Sum, Seeded>,
 }
 
 /// A sum of rows.
@@ -86,9 +87,9 @@ impl Rows {
         if !models.contains_key(&**model) {
             models.insert(model.clone(), Vec::new());
         }
-        let all = models.entry(model.clone()).or_default();
+        let all = models.get_mut(&**model).expect("it was just put there");
         let place = all.iter().position(|one| one.provider == *provider).unwrap_or_else(|| {
-            let (all_of_it, subjects) = (Sum::default(), HashMap::new());
+            let (all_of_it, subjects) = (Sum::default(), HashMap::default());
             all.push(OfModel { provider: provider.clone(), all: all_of_it, subjects });
             all.len() - 1
         });

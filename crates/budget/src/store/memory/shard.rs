@@ -1,11 +1,10 @@
 //! A part of the holds with their rows, behind one lock.
 
 use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
-use super::account::Cell;
 use super::rows::Rows;
+use crate::hash::Seeded;
 use crate::row::UsageRow;
 use crate::store::HoldId;
 
@@ -17,7 +16,7 @@ const MOST_ENDED: usize = 65_536 / SHARDS;
 
 #[derive(Debug, Default)]
 pub(super) struct Shard {
-    pub(super) holds: HashMap<HoldId, Held, BuildHasherDefault<ById>>,
+    pub(super) holds: HashMap<HoldId, Held, Seeded>,
     /// Those that were settled, oldest first.
     ended: VecDeque<HoldId>,
     pub(super) rows: Rows,
@@ -42,9 +41,10 @@ pub(super) struct Hold {
 }
 
 /// What a call has reserved of one account.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Taken {
-    pub(super) cell: Arc<Cell>,
+    /// The account's place.
+    pub(super) account: usize,
     /// The slice that it is counted in.
     pub(super) slice: u64,
     pub(super) take: u64,
@@ -52,9 +52,8 @@ pub(super) struct Taken {
 }
 
 impl Shard {
-    /// Remembers that a hold has ended.
-    pub(super) fn end(&mut self, hold: HoldId) {
-        self.holds.insert(hold, Held::Ended);
+    /// A hold has just become [`Held::Ended`]: it is remembered for a while.
+    pub(super) fn has_ended(&mut self, hold: HoldId) {
         self.ended.push_back(hold);
         if self.ended.len() > MOST_ENDED
             && let Some(oldest) = self.ended.pop_front()
@@ -88,25 +87,4 @@ pub(crate) struct Open {
     /// Account, slice, what was taken, and what is booked if it is lost.
     pub(crate) taken: Vec<(crate::store::AccountKey, u64, u64, u64)>,
     pub(crate) if_lost: Arc<UsageRow>,
-}
-
-/// A hold's name is chance: its lower half serves as it is.
-#[derive(Default)]
-pub(super) struct ById(u64);
-
-impl Hasher for ById {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0.rotate_left(5) ^ u64::from(*byte)).wrapping_mul(0x517c_c1b7_2722_0a95);
-        }
-    }
-
-    fn write_u128(&mut self, id: u128) {
-        // The table takes its places from the upper bits too, and the choice of the shard has used some lower ones.
-        self.0 = (id as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
-    }
 }
