@@ -1,5 +1,6 @@
-//! What a reservation and a settlement for three subjects cost over Redis, beside a bare `EVALSHA` of the same size over the same kind of
-//! connection.
+//! What a reservation and a settlement for three subjects cost over Redis, beside two scripts of the same size that do less,
+//! over the same kind of connection: a bare `EVALSHA`, which does nothing, and the least that could do, which reads and writes
+//! the same fields without looking at them.
 //!
 //! Each round does one of each, in turns, so that whatever else the machine does meets all alike; medians are compared.
 #![allow(missing_docs, clippy::print_stdout, reason = "it prints its table")]
@@ -64,17 +65,26 @@ impl Period {
 
 const SUBJECTS: [(&str, &str); 3] = [("user", "alice"), ("feature", "search"), ("org", "acme")];
 
-/// What is timed, in this order in each round.
-const NAMES: [&str; 4] = ["bare EVALSHA like reserve", "reserve", "bare EVALSHA like settle", "settle"];
+/// What is timed of each operation, in this order in each round.
+const NAMES: [&str; 3] = ["bare EVALSHA", "least that could do", "store"];
+
+/// Does nothing, and answers as much.
+const BARE: &str = "return {1, 1000000, 1000, 1000000, 1000, 1000000, 1000}";
+
+/// Reads what the operation reads and writes what it writes: a hold and three accounts.
+const LEAST: &str = "redis.call('HMGET', KEYS[1], unpack(ARGV, 1, 7)) \
+                     redis.call('HSET', KEYS[1], unpack(ARGV, 8, 15)) \
+                     return {1, 1000000, 1000, 1000000, 1000, 1000000, 1000}";
 
 struct Bench {
     store: RedisStore,
     bare: MultiplexedConnection,
-    like: [redis::Cmd; 2],
+    /// Of a reservation's size and of a settlement's: the bare and the least script.
+    like: [[redis::Cmd; 2]; 2],
     period: Period,
     names: Vec<AccountKey>,
     subjects: Arc<[Subject]>,
-    taken: [Vec<Duration>; 4],
+    taken: [[Vec<Duration>; 3]; 2],
 }
 
 impl Bench {
@@ -88,10 +98,19 @@ impl Bench {
         };
         let names = SUBJECTS.iter().map(name).collect();
         let subjects = SUBJECTS.iter().map(|(kind, id)| Subject::new(kind, id)).collect();
-        let like = [redis::Cmd::new(), redis::Cmd::new()];
-        let mut bench = Self { store, bare, like, period, names, subjects, taken: Default::default() };
+        let mut bench = Self {
+            store,
+            bare,
+            like: Default::default(),
+            period,
+            names,
+            subjects,
+            taken: Default::default(),
+        };
         let [reserve, settle] = bench.sizes().await;
-        bench.like = [bench.like(reserve).await, bench.like(settle).await];
+        for (place, size) in [reserve, settle].into_iter().enumerate() {
+            bench.like[place] = [bench.like(BARE, size).await, bench.like(LEAST, size).await];
+        }
         bench
     }
 
@@ -120,24 +139,24 @@ impl Bench {
         line.and_then(|bytes| bytes.trim().parse().ok()).expect("a number")
     }
 
-    /// A command of so many bytes with as many keys, which does nothing and answers as much.
-    async fn like(&mut self, size: usize) -> redis::Cmd {
-        let hash: String = redis::cmd("SCRIPT")
-            .arg("LOAD")
-            .arg("return {1, 1000000, 1000, 1000000, 1000, 1000000, 1000}")
-            .query_async(&mut self.bare)
-            .await
-            .expect("a script");
-        let of = |argument: usize| {
+    /// This script, called with so many bytes in as many keys and arguments as the store's.
+    async fn like(&mut self, script: &str, size: usize) -> redis::Cmd {
+        let mut load = redis::cmd("SCRIPT");
+        let hash: String = load.arg("LOAD").arg(script).query_async(&mut self.bare).await.expect("a script");
+        let of = |record: usize| {
             let mut command = redis::cmd("EVALSHA");
             command.arg(&hash).arg(9);
-            for key in 0..9 {
-                command.arg(format!("{{mainstay}}:budget:a:feature:search|tokens|day|{key:013}"));
+            for key in ["like", "due", "e:458", "windows", "told", "rows", "days", "fresh", "written"] {
+                command.arg(format!("{{mainstay}}:budget:{key}"));
             }
-            for _ in 0..22 {
-                command.arg("1000000");
+            let field = |place: usize| format!("r|feature:search|tokens|day|{place:013}");
+            for place in 0..7 {
+                command.arg(field(place));
             }
-            command.arg("x".repeat(argument));
+            command.arg(field(0)).arg("x".repeat(record));
+            for place in 1..4 {
+                command.arg(field(place)).arg(1_000_000);
+            }
             command
         };
         let shortest = of(100).get_packed_command().len();
@@ -179,9 +198,10 @@ impl Bench {
         taken
     }
 
-    async fn bare(&mut self, which: usize) -> Duration {
+    async fn bare(&mut self, operation: usize, script: usize) -> Duration {
         let begun = Instant::now();
-        let answer: Vec<i64> = self.like[which].query_async(&mut self.bare).await.expect("an answer");
+        let asked = self.like[operation][script].query_async(&mut self.bare).await;
+        let answer: Vec<i64> = asked.expect("an answer");
         let taken = begun.elapsed();
         assert_eq!(answer.len(), 7);
         taken
@@ -190,28 +210,27 @@ impl Bench {
     async fn run(&mut self, rounds: usize) {
         for _ in 0..rounds {
             let (hold, charges) = self.charges();
-            let taken = [
-                self.bare(0).await,
-                self.reserve(hold, &charges).await,
-                self.bare(1).await,
-                self.settle(hold, &charges).await,
-            ];
-            self.taken.iter_mut().zip(taken).for_each(|(all, one)| all.push(one));
+            let reserve = [self.bare(0, 0).await, self.bare(0, 1).await, self.reserve(hold, &charges).await];
+            let settle = [self.bare(1, 0).await, self.bare(1, 1).await, self.settle(hold, &charges).await];
+            for (all, one) in self.taken.iter_mut().flatten().zip(reserve.into_iter().chain(settle)) {
+                all.push(one);
+            }
         }
     }
 
     fn report(&mut self, name: &str) {
-        let medians = self.taken.each_mut().map(|taken| {
-            taken.sort_unstable();
-            (taken[taken.len() / 2], taken[taken.len() * 99 / 100])
-        });
-        println!("{name}: 3 subjects, {} rounds", self.taken[0].len());
-        for (place, (name, (median, late))) in NAMES.iter().zip(medians).enumerate() {
-            let bytes = self.like[place / 2].get_packed_command().len();
-            let times = median.as_secs_f64() / medians[place / 2 * 2].0.as_secs_f64();
-            println!(
-                "  {name:26} {bytes:5} bytes  median {median:9.1?}  p99 {late:9.1?}  {times:.2} times bare"
-            );
+        println!("{name}: 3 subjects, {} rounds", self.taken[0][0].len());
+        for (operation, what) in ["reserve", "settle"].into_iter().enumerate() {
+            let bytes = self.like[operation][0].get_packed_command().len();
+            println!("  {what}, {bytes} bytes");
+            let times = self.taken[operation].each_mut().map(|taken| {
+                taken.sort_unstable();
+                (taken[taken.len() / 2], taken[taken.len() * 99 / 100])
+            });
+            for (name, (median, late)) in NAMES.iter().zip(times) {
+                let times = median.as_secs_f64() / times[0].0.as_secs_f64();
+                println!("    {name:20} median {median:8.1?}  p99 {late:8.1?}  {times:.2} times bare");
+            }
         }
     }
 }
