@@ -1,9 +1,9 @@
 //! The stores that need no server.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod common;
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -53,6 +53,20 @@ async fn a_file_is_its_owners_alone_and_so_is_the_secret_beside_it() {
     std::fs::remove_file(&secret).unwrap();
     let refused = store.hasher().unwrap_err();
     assert!(refused.to_string().contains("is missing"), "{refused}");
+}
+
+// The operator's command line may be root's, and the gateway's user has to read what it has written.
+#[tokio::test]
+async fn a_file_stays_whose_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = FileStore::open(file(&folder)).unwrap();
+    if std::os::unix::fs::chown(file(&folder), Some(65_534), Some(65_534)).is_err() {
+        println!("skipped: only root can give a file away");
+        return;
+    }
+    store.write(contract::key("a")).await.unwrap();
+    let metadata = std::fs::metadata(file(&folder)).unwrap();
+    assert_eq!((metadata.uid(), metadata.gid(), mode(&file(&folder))), (65_534, 65_534, 0o600));
 }
 
 #[tokio::test]

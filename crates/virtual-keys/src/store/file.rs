@@ -209,6 +209,7 @@ impl Inner {
                 _ => {} // what a crash has left, or nothing
             }
             write_new(&new, &text)?;
+            keep_owner(&self.path, &new)?;
             std::fs::rename(&new, &self.path)?;
             sync_folder(&self.path)
         };
@@ -224,6 +225,23 @@ impl Stamp {
         let inode = 0;
         Self { modified: metadata.modified().ok(), length: metadata.len(), inode }
     }
+}
+
+/// Whoever changes the keys (root, by the command line), the file stays whose it was: the gateway has to read it.
+#[cfg(unix)]
+fn keep_owner(old: &Path, new: &Path) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt as _, chown};
+    let Ok(was) = std::fs::metadata(old) else { return Ok(()) }; // the first
+    let is = std::fs::metadata(new)?;
+    if (is.uid(), is.gid()) == (was.uid(), was.gid()) {
+        return Ok(());
+    }
+    chown(new, Some(was.uid()), Some(was.gid()))
+}
+
+#[cfg(not(unix))]
+fn keep_owner(_: &Path, _: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 /// A file that its owner alone may read; it must not be there yet.
