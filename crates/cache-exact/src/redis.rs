@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use mainstay_provider_core::{Digest, Recording};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, RedisError, cmd, pipe};
@@ -145,11 +145,20 @@ impl RedisStore {
 
     /// What the keys of a scope begin with. 128 bits of its name do: it is not what keeps tenants apart, the digest is.
     fn scope(&self, scope: &Scope) -> String {
-        format!("{}:exact:1:{:.32}", self.0.config.prefix, scope.digest())
+        const VERSION: &str = ":exact:1:";
+        let prefix = &self.0.config.prefix;
+        let mut name = String::with_capacity(prefix.len() + VERSION.len() + 32 + 1 + 64);
+        name.push_str(prefix);
+        name.push_str(VERSION);
+        push_hex(&mut name, &scope.digest().as_bytes()[..16]);
+        name
     }
 
     fn key(&self, key: &Key) -> String {
-        format!("{}:exact:1:{:.32}:{}", self.0.config.prefix, key.scope().digest(), key.digest())
+        let mut name = self.scope(key.scope());
+        name.push(':');
+        push_hex(&mut name, key.digest().as_bytes());
+        name
     }
 
     async fn delete_batch(
@@ -169,6 +178,15 @@ impl RedisStore {
 }
 
 const LONGEST: Duration = Duration::from_secs(5);
+
+/// Every look-up makes a name: formatting it took longer than all the rest of that.
+fn push_hex(text: &mut String, bytes: &[u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for byte in bytes {
+        text.push(DIGITS[usize::from(byte >> 4)].into());
+        text.push(DIGITS[usize::from(byte & 15)].into());
+    }
+}
 
 impl ExactStore for RedisStore {
     fn get<'a>(&'a self, key: &'a Key) -> StoreFuture<'a, Option<Entry>> {
@@ -295,29 +313,27 @@ fn write(entry: &Entry, key: &Digest, compress_over: usize) -> Vec<u8> {
 }
 
 fn read(mut value: Bytes, key: &Digest) -> Option<Entry> {
-    if value.len() < HEAD {
-        return None;
-    }
-    let is_sound = value.starts_with(MAGIC) && {
-        let (sum, rest) = value[MAGIC.len()..].split_at(CHECKSUM);
-        sum == checksum(rest)
-    };
-    let mut head = value.split_to(HEAD).split_off(MAGIC.len() + CHECKSUM);
-    if !is_sound || head.split_to(32) != key.as_bytes()[..] {
-        return None;
-    }
-    let ttl = time(&head.split_to(8))?;
-    let stale_for = time(&head.split_to(8))?;
-    let answer = match head[..] {
-        [0] => value,
-        [1] => unpack(&value)?.into(),
+    let (sum, rest) = value.strip_prefix(MAGIC)?.split_first_chunk::<CHECKSUM>()?;
+    let is_sound = *sum == checksum(rest);
+    let (whose, rest) = rest.split_first_chunk::<32>()?;
+    let (ttl, rest) = rest.split_first_chunk::<8>()?;
+    let (stale_for, rest) = rest.split_first_chunk::<8>()?;
+    let is_packed = match rest.first()? {
+        0 => false,
+        1 => true,
         _ => return None,
     };
+    if !is_sound || whose != key.as_bytes() {
+        return None;
+    }
+    let (ttl, stale_for) = (time(*ttl), time(*stale_for));
+    value.advance(HEAD);
+    let answer = if is_packed { unpack(&value)?.into() } else { value };
     Some(Entry::new(Recording::from_bytes(answer)?, ttl, stale_for))
 }
 
-fn time(bytes: &[u8]) -> Option<Duration> {
-    Some(Duration::from_millis(u64::from_le_bytes(bytes.try_into().ok()?)))
+fn time(bytes: [u8; 8]) -> Duration {
+    Duration::from_millis(u64::from_le_bytes(bytes))
 }
 
 fn unpack(packed: &[u8]) -> Option<Vec<u8>> {
