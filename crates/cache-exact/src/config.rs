@@ -226,11 +226,11 @@ impl ExactCacheBuilder {
         self
     }
 
-    /// What an answer cost, in nano-USD, for [`Stats::saved_nano_usd`](crate::Stats::saved_nano_usd). Asked once for each
-    /// answer that is kept.
+    /// What an answer of a provider and its model cost, in nano-USD, for
+    /// [`Stats::saved_nano_usd`](crate::Stats::saved_nano_usd). Asked once for each answer that is kept.
     pub fn price_of(
         mut self,
-        price_of: impl Fn(&str, &Usage) -> Option<u64> + Send + Sync + 'static,
+        price_of: impl Fn(&str, &str, &Usage) -> Option<u64> + Send + Sync + 'static,
     ) -> Self {
         self.price_of = Some(Arc::new(price_of));
         self

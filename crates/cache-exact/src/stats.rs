@@ -8,8 +8,8 @@ use mainstay_provider_core::{Recording, Usage};
 
 use crate::policy::NotCached;
 
-/// What an answer of this model and usage cost, in nano-USD; `None` when the price is not known.
-pub type PriceOf = Arc<dyn Fn(&str, &Usage) -> Option<u64> + Send + Sync>;
+/// What an answer of this provider, model and usage cost, in nano-USD; `None` when the price is not known.
+pub type PriceOf = Arc<dyn Fn(&str, &str, &Usage) -> Option<u64> + Send + Sync>;
 
 /// What the cache has done since it was made, and how full it is.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -121,7 +121,8 @@ impl Counters {
     /// What a hit on this answer saves. Asked once for each answer that is kept, so that a hit only adds.
     pub(crate) fn worth(&self, recording: &Recording, price_of: Option<&PriceOf>) -> Worth {
         let Some(usage) = recording.usage() else { return Worth::default() };
-        let nano_usd = price_of.and_then(|price_of| price_of(recording.model(), &usage)).unwrap_or(0);
+        let price = |price_of: &PriceOf| price_of(recording.provider(), recording.model(), &usage);
+        let nano_usd = price_of.and_then(price).unwrap_or(0);
         Worth { usage, nano_usd, model: Some(self.saved.of(recording.model())) }
     }
 

@@ -120,7 +120,7 @@ async fn an_entry_is_fresh_for_its_time_and_no_longer() {
 #[tokio::test]
 async fn what_it_has_done_can_be_read() {
     let builder =
-        ExactCacheLayer::builder().price_of(|model, usage| (model == "m").then(|| usage.total() * 1000));
+        ExactCacheLayer::builder().price_of(|_, model, usage| (model == "m").then(|| usage.total() * 1000));
     let lab = lab_with(builder, counting());
     for question in ["a", "b", "a", "a"] {
         lab.text(call(question)).await;

@@ -19,7 +19,7 @@ use crate::config::{
     RouterSettings, SemanticCacheSettings, StrategySetting,
 };
 use crate::directory::{Directory, Stacks};
-use crate::stack::{self, CacheLayers, Candidates, Deployments, Endpoint, ModelLayers, Money};
+use crate::stack::{self, CacheLayers, Candidates, Deployments, Endpoint, ModelLayers, Money, Prices};
 
 /// Collects what a [`Client`] is made of.
 #[derive(Debug, Default)]
@@ -152,7 +152,7 @@ impl ClientBuilder {
         let deployments = Deployments::new(providers, all.clone(), money, self.events.clone());
         let (meter, spending) = self.money(&deployments)?;
         let router = router(&self.router, &self.models, &deployments, &retries, &self.events)?;
-        let caches = self.caches(&deployments)?;
+        let caches = self.caches(&deployments, &meter)?;
         let stacks = |policy: &Policy, caches: CacheLayers| {
             let retry = stack::retry(policy, &retries, Some(&router), &self.events)?;
             let (budget, rescue) = (spending.clone(), stack::rescue(policy, &self.events)?);
@@ -192,12 +192,13 @@ impl ClientBuilder {
     }
 
     /// The caches that were given, and those that the configuration describes.
-    fn caches(&self, deployments: &Deployments) -> Result<CacheLayers, Error> {
+    fn caches(&self, deployments: &Deployments, meter: &Meter) -> Result<CacheLayers, Error> {
         let env = |name: &str| self.env.get(name).cloned();
         let mut caches = self.caches.clone();
         if let Some(settings) = &self.cache {
             let before_another = self.semantic_cache.is_some();
-            caches.exact = Some(stack::exact(settings, before_another, &self.events, &env)?);
+            let prices = Prices { meter: meter.clone(), deployments: deployments.clone() };
+            caches.exact = Some(stack::exact(settings, before_another, prices, &self.events, &env)?);
         }
         if let Some(settings) = &self.semantic_cache {
             #[cfg(feature = "cache-semantic")]

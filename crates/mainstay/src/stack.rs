@@ -27,7 +27,7 @@ pub(crate) use self::caches::semantic;
 #[cfg(not(feature = "cache-semantic"))]
 pub(crate) use self::caches::semantic_is_missing;
 pub(crate) use self::deployments::{Deployments, Endpoint, Money};
-pub(crate) use self::money::{Candidates, budget, meter};
+pub(crate) use self::money::{Candidates, Prices, budget, meter};
 pub(crate) use self::settings::{check, check_deployment, hedging, longest_in_line, rescue, retry};
 
 /// The layers of one logical model.

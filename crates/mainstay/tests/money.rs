@@ -83,6 +83,9 @@ async fn a_hit_in_the_cache_costs_nothing_even_without_budget() {
         assert!(matches!(hit.head.cache, CacheStatus::Hit { .. }));
         assert!(spending.spent().is_none());
     }
+    let saved = client.exact_cache().unwrap().stats();
+    assert_eq!(saved.hits, 3);
+    assert!(saved.saved_nano_usd > 0 && saved.saved_nano_usd.is_multiple_of(3), "{saved:?}");
     let error = client.chat(by(&["user:ann"], "cheap", "another", 5).0).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::LimitReached);
 }
@@ -143,6 +146,31 @@ api_key = "none"
     let assumed = format!("{unknown}\n[prices]\nunknown = \"estimate\"\ninput = 5.0\noutput = 15.0\n");
     let error = client(&assumed).chat(by(&["user:ann"], "own/home-made", "hello", 5).0).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Network);
+}
+
+// Security test 21: a huge number of answers, or no bound on their length, is reserved before it is asked for.
+#[tokio::test(start_paused = true)]
+async fn a_call_that_may_cost_more_than_there_is_does_not_begin() {
+    let client = client("[budgets.limits]\n\"org:acme\" = [\"1 usd/forever\"]\n");
+    for (many, most) in [(Some(128), Some(100)), (None, Some(u64::MAX)), (None, None)] {
+        let (mut call, spending) = by(&["org:acme"], "dear", "hello", 5);
+        let request = call.request_mut();
+        (request.n, request.max_tokens) = (many, most);
+        let error = client.chat(call).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::LimitReached, "{many:?} {most:?}");
+        assert!(spending.spent().is_none_or(|spent| spent.cost.is_zero()));
+    }
+    // However small they are, they stop at the limit.
+    let mut served = 0;
+    for _ in 0..100_000 {
+        match client.chat(by(&["org:acme"], "dear", "hi", 5).0).await {
+            Ok(_) => served += 1,
+            Err(error) if error.kind() == ErrorKind::LimitReached => break,
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+    let standing = client.budget().unwrap().remaining(&Subject::new("org", "acme")).await.unwrap();
+    assert!(served > 100 && standing[0].spent <= 1_000_000_000, "{served} {standing:?}");
 }
 
 #[test]

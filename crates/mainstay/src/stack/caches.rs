@@ -3,6 +3,7 @@
 use mainstay_cache_exact::ExactCacheLayer;
 use mainstay_provider_core::{Error, ErrorKind, Events};
 
+use super::money::Prices;
 use crate::config::CacheSettings;
 
 /// Looks up the values of `${NAME}` references.
@@ -12,11 +13,13 @@ pub(crate) type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 pub(crate) fn exact(
     settings: &CacheSettings,
     before_another: bool,
+    prices: Prices,
     events: &Events,
     env: Env<'_>,
 ) -> Result<ExactCacheLayer, Error> {
     let mut cache = ExactCacheLayer::builder()
         .config(settings.config())
+        .price_of(move |provider, model, usage| prices.nano_usd(provider, model, usage))
         .before_another_cache(before_another)
         .events(events.clone());
     if let Some(url) = &settings.redis_url {

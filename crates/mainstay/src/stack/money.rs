@@ -8,7 +8,7 @@ use mainstay_budget::{
     Zone,
 };
 use mainstay_metering::{Meter, ModelPrices, Price, PriceFile, PriceSpec, PriceTable, UnknownPricePolicy};
-use mainstay_provider_core::{Error, ErrorKind, Events};
+use mainstay_provider_core::{Error, ErrorKind, Events, Usage};
 
 use super::caches::Env;
 use super::deployments::Deployments;
@@ -82,6 +82,22 @@ fn assumed(settings: &PriceSettings) -> Result<ModelPrices, Error> {
 
 fn price(path: &str, dollars: f64) -> Result<Price, Error> {
     Price::from_f64_per_million(dollars).map_err(|why| configuration(format!("{path}: {why}")))
+}
+
+/// What answers cost, by the names that their heads have.
+#[derive(Clone)]
+pub(crate) struct Prices {
+    pub(crate) meter: Meter,
+    pub(crate) deployments: Deployments,
+}
+
+impl Prices {
+    /// `None` when the price is not known.
+    pub(crate) fn nano_usd(&self, provider: &str, model: &str, usage: &Usage) -> Option<u64> {
+        let (provider, model) = self.deployments.priced_as(&format!("{provider}/{model}"))?;
+        let cost = self.meter.table().cost(&provider, &model, usage).ok()?;
+        Some(cost.total().as_nanos())
+    }
 }
 
 /// The budget of all models.
