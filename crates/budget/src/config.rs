@@ -1,7 +1,8 @@
 //! The settings of a budget, and how it is built.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use mainstay_metering::{Meter, PriceTable};
@@ -32,13 +33,27 @@ impl Candidates {
 
     /// The model by its own name: `anthropic/claude-sonnet-4-5`, or OpenAI's.
     fn by_name(table: PriceTable) -> Self {
+        // Callers name few models, and some invent names.
+        const MOST: usize = 1_000;
+        let known = RwLock::new(HashMap::<String, CandidateList>::new());
         Self(Arc::new(move |model| {
-            let rest = model.split_once('/').map(|(_, rest)| rest);
-            let is_provider =
-                |provider: &str| rest.is_some_and(|rest| table.prices(provider, rest).is_some());
-            let id = ModelId::parse(model, is_provider);
-            Arc::from([(Arc::from(id.provider), Arc::from(id.model))])
+            if let Some(list) = known.read().unwrap_or_else(PoisonError::into_inner).get(model) {
+                return list.clone();
+            }
+            let list = Self::named(&table, model);
+            let mut known = known.write().unwrap_or_else(PoisonError::into_inner);
+            if known.len() < MOST {
+                known.insert(model.to_owned(), list.clone());
+            }
+            list
         }))
+    }
+
+    fn named(table: &PriceTable, model: &str) -> CandidateList {
+        let rest = model.split_once('/').map(|(_, rest)| rest);
+        let is_provider = |provider: &str| rest.is_some_and(|rest| table.prices(provider, rest).is_some());
+        let id = ModelId::parse(model, is_provider);
+        Arc::from([(Arc::from(id.provider), Arc::from(id.model))])
     }
 }
 

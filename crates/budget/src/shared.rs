@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use mainstay_metering::{Meter, Reserve, UnknownPrice};
+use mainstay_metering::{Meter, Reserve, UnknownPrice, UnknownPricePolicy};
 use mainstay_provider_core::{ChatRequest, Context, EmbedRequest, Error, ErrorKind, Usage};
 use tokio::runtime::Handle;
 
@@ -93,9 +93,11 @@ impl Core {
                 .meter
                 .reserve(request, candidates.iter().map(|(provider, model)| (&**provider, &**model)));
         }
-        // Nothing limits what it may cost; that it has a price is asked for all the same.
-        for (provider, model) in candidates {
-            self.meter.cost(provider, model, Usage::default())?;
+        // Nothing limits what it may cost; that it has a price is asked for all the same, if it must have one.
+        if *self.meter.unknown_price() == UnknownPricePolicy::Deny {
+            for (provider, model) in candidates {
+                self.meter.cost(provider, model, Usage::default())?;
+            }
         }
         Ok(Reserve::default())
     }
@@ -131,6 +133,7 @@ impl Core {
         let mut ticket = ticket;
         ticket.reserving();
         if ticket.plan.charges.is_empty() {
+            one(&self.counts.admitted);
             return Ok(Ok(ticket));
         }
         if self.guard.is_some() {
@@ -147,6 +150,11 @@ impl Core {
     /// # Cancellation
     /// Whatever was reserved until then is given back.
     pub(crate) async fn reserve(self: &Arc<Self>, mut ticket: Box<Ticket>) -> Result<Box<Ticket>, Error> {
+        ticket.reserving();
+        if ticket.plan.charges.is_empty() {
+            one(&self.counts.admitted);
+            return Ok(ticket);
+        }
         let Some(guard) = &self.guard else {
             let answer = self.store.reserve(ticket.reservation()).await;
             return self.judged(ticket, answer);
@@ -244,6 +252,9 @@ impl Core {
             Settled::Again => return,
         };
         one(if late { &self.counts.late } else { &self.counts.settled });
+        if after.is_empty() {
+            return;
+        }
         let now_ms = self.clock.now_ms();
         let charges = owed.plan.accounts.iter().zip(&owed.plan.charges);
         for (((account, charge), actual), after) in charges.zip(&owed.actual).zip(after) {
