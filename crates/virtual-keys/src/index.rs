@@ -7,7 +7,7 @@ use crate::access::{Access, Standing};
 use crate::id::KeyId;
 use crate::record::VirtualKey;
 use crate::secret::KeyDigest;
-use crate::store::Snapshot;
+use crate::store::{Snapshot, StoreError, off_the_runtime};
 
 /// Why a key is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
@@ -52,7 +52,11 @@ struct Place {
 }
 
 impl Index {
-    pub(crate) fn of(snapshot: Snapshot) -> Self {
+    pub(crate) async fn of(snapshot: Snapshot) -> Result<Self, StoreError> {
+        off_the_runtime(snapshot.keys.len(), || Self::made_of(snapshot)).await
+    }
+
+    fn made_of(snapshot: Snapshot) -> Self {
         let records: HashMap<_, _> =
             snapshot.keys.into_iter().map(|key| (key.id.clone(), Arc::new(key))).collect();
         let mut index = Self {

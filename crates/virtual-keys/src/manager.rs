@@ -228,7 +228,7 @@ impl KeyManager {
         let snapshot = self.timed(self.store.read(None)).await?;
         let snapshot =
             snapshot.ok_or_else(|| StoreError::Damaged("it gave no keys when asked for all".into()))?;
-        let (index, now_ms) = (Index::of(snapshot), self.clock.now_ms());
+        let (index, now_ms) = (Index::of(snapshot).await?, self.clock.now_ms());
         let actor = match actor {
             Actor::Operator => None,
             Actor::Key(id) => {

@@ -210,7 +210,12 @@ impl Ring {
         let _reading = self.reading.lock().await;
         let known = self.index().map(|index| index.revision());
         let read = tokio::time::timeout(self.config.timeout, self.store.read(known)).await;
-        match read.unwrap_or(Err(StoreError::TimedOut)).and_then(|read| self.take(read, known)) {
+        let taken = match read.unwrap_or(Err(StoreError::TimedOut)) {
+            Ok(Some(snapshot)) => self.take(snapshot, known).await,
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
+        match taken {
             Ok(()) => {
                 *self.read_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
                 if self.is_stale.swap(false, Ordering::Relaxed) {
@@ -230,8 +235,7 @@ impl Ring {
         }
     }
 
-    fn take(&self, read: Option<Snapshot>, known: Option<u64>) -> Result<(), StoreError> {
-        let Some(snapshot) = read else { return Ok(()) };
+    async fn take(&self, snapshot: Snapshot, known: Option<u64>) -> Result<(), StoreError> {
         // Whatever is done to keys makes it greater. Taken at its word, an emptied store would lock everybody out.
         if known.is_some_and(|known| snapshot.revision < known) {
             let why =
@@ -239,7 +243,7 @@ impl Ring {
             return Err(StoreError::Damaged(why.into()));
         }
         self.count_damaged(snapshot.damaged);
-        self.replace(Index::of(snapshot));
+        self.replace(Index::of(snapshot).await?);
         Ok(())
     }
 

@@ -181,3 +181,18 @@ async fn it_stops_to_follow_when_nobody_has_it_any_more() {
     tokio::time::sleep(SOON).await;
     assert_eq!(Arc::strong_count(&store), 1);
 }
+
+#[tokio::test]
+async fn thousands_of_keys_are_found_and_looked_at_again() {
+    let store = MemoryStore::new();
+    for number in 0..3000 {
+        store.write(contract::key(&number.to_string())).await.unwrap();
+    }
+    let manager = KeyManager::new(Arc::new(store.clone()), hasher(), Clock::default());
+    let (key, secret) = manager.create(&Actor::Operator, settings("last")).await.unwrap();
+    let ring = KeyRing::start(Arc::new(store), hasher(), RingConfig::default()).await;
+    assert_eq!((ring.stats().keys, ring.check(secret.expose()).unwrap().id()), (3001, &key.id));
+    manager.disable(&Actor::Operator, &key.id).await.unwrap();
+    ring.refresh().await.unwrap();
+    assert_eq!(ring.check(secret.expose()).unwrap_err(), Refusal::Disabled);
+}

@@ -65,16 +65,17 @@ impl Snapshot {
     }
 
     /// Reads each record; those that cannot be read are counted.
-    #[cfg(feature = "postgres")]
-    fn of_texts<T: AsRef<[u8]>>(revision: u64, texts: impl IntoIterator<Item = T>) -> Self {
-        let mut snapshot = Self::new(revision, Vec::new());
-        for text in texts {
-            match serde_json::from_slice(text.as_ref()) {
-                Ok(key) => snapshot.keys.push(key),
-                Err(_) => snapshot.damaged += 1,
-            }
-        }
-        snapshot
+    #[cfg(any(feature = "postgres", feature = "redis"))]
+    async fn of_texts(
+        revision: u64,
+        texts: Vec<String>,
+        read: fn(&str) -> Option<VirtualKey>,
+    ) -> Result<Self, StoreError> {
+        off_the_runtime(texts.len(), move || {
+            let keys: Vec<_> = texts.iter().filter_map(|text| read(text)).collect();
+            Self { revision, damaged: texts.len() - keys.len(), keys }
+        })
+        .await
     }
 }
 
@@ -99,6 +100,18 @@ pub enum StoreError {
 impl StoreError {
     pub(crate) fn failed(error: impl Into<BoxError>) -> Self {
         Self::Failed(error.into())
+    }
+}
+
+/// Does what takes long with many keys where no call waits for it.
+pub(crate) async fn off_the_runtime<T: Send + 'static>(
+    keys: usize,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, StoreError> {
+    const FEW: usize = 500;
+    match keys {
+        ..=FEW => Ok(work()),
+        _ => tokio::task::spawn_blocking(work).await.map_err(StoreError::failed),
     }
 }
 

@@ -158,8 +158,8 @@ impl KeyStore for PostgresStore {
             let all = format!("SELECT s.revision, k.record FROM {table}_state s LEFT JOIN {table} k ON true");
             let rows = client.query(&all, &[]).await.map_err(StoreError::failed)?;
             let revision = rows.first().map_or(0, |row| row.get::<_, i64>(0).unsigned_abs());
-            let records = rows.iter().filter_map(|row| row.get::<_, Option<String>>(1));
-            Ok(Some(Snapshot::of_texts(revision, records)))
+            let records = rows.iter().filter_map(|row| row.get::<_, Option<String>>(1)).collect();
+            Snapshot::of_texts(revision, records, |record| serde_json::from_str(record).ok()).await.map(Some)
         })
     }
 

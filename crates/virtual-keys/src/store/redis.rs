@@ -157,14 +157,7 @@ impl KeyStore for RedisStore {
             let Some(records) = answer.next() else { return Ok(None) };
             let records: Vec<String> = of(Some(records))?;
             let revision = revision.parse().map_err(StoreError::failed)?;
-            let (mut keys, mut damaged) = (Vec::with_capacity(records.len()), 0);
-            for record in records {
-                match read_record(&record) {
-                    Some(key) => keys.push(key),
-                    None => damaged += 1,
-                }
-            }
-            Ok(Some(Snapshot { revision, keys, damaged }))
+            Snapshot::of_texts(revision, records, read_record).await.map(Some)
         })
     }
 
