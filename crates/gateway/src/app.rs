@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{BoxError, Router};
@@ -21,6 +21,9 @@ use crate::config::GatewayConfig;
 use crate::error::ApiError;
 use crate::shutdown::Shutdown;
 use crate::{chat, embeddings, health, models};
+
+/// Absent when all is well.
+const BUDGET: HeaderName = HeaderName::from_static("x-mainstay-budget");
 
 /// What the handlers share. Cloning copies a pointer.
 #[derive(Clone)]
@@ -72,6 +75,15 @@ impl App {
             // The handlers read bodies themselves, under the configured limit.
             .layer(DefaultBodyLimit::disable())
             .with_state(self)
+    }
+
+    /// Says on an answer which shared store cannot be asked just now (S3).
+    pub(crate) fn mark(&self, response: &mut Response) {
+        self.door.mark(response);
+        let store = self.client.budget().and_then(|budget| budget.stats().store);
+        if store.is_some_and(|store| store.is_away) {
+            response.headers_mut().insert(BUDGET, HeaderValue::from_static("store-away"));
+        }
     }
 
     /// Where the budget writes down what a call has spent; `None` when there is no budget.

@@ -40,7 +40,7 @@ where
         };
         let mut response = result.unwrap_or_else(|error| error.into_response());
         headers::identify(response.headers_mut(), &id);
-        app.door.mark(&mut response);
+        app.mark(&mut response);
         Ok(response)
     }
 }

@@ -131,8 +131,8 @@ impl GatewayConfig {
 /// Keys have limits, and a budget keeps them. Where nobody has said what to do with a model without a price, it is let
 /// through with an alarm: an operator who wanted keys has not asked for prices.
 fn keep_limits(client: &mut Config) {
-    if client.budgets.is_none() {
-        client.budgets = Some(BudgetSettings::default());
+    if client.budget.is_none() {
+        client.budget = Some(BudgetSettings::default());
         let prices = client.prices.get_or_insert_default();
         prices.unknown.get_or_insert(UnknownPriceSetting::AllowWithAlarm);
     }

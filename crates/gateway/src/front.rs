@@ -46,7 +46,7 @@ impl hyper::service::Service<Request<Incoming>> for Front {
         let (app, routes) = (self.app.clone(), self.routes.clone());
         Box::pin(async move {
             let mut response = routes.oneshot(request).await?;
-            app.door.mark(&mut response);
+            app.mark(&mut response);
             Ok(response)
         })
     }

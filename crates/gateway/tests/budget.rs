@@ -40,7 +40,7 @@ fn of(subjects: &str) -> String {
 #[tokio::test]
 async fn a_subject_at_its_limit_is_refused_and_told_what_to_do() {
     let upstream = upstream().await;
-    let limits = "[budgets.limits]\n\"user:*\" = [\"2 requests/day\"]\n";
+    let limits = "[budget.limits]\n\"user:*\" = [\"2 requests/day\"]\n";
     let gateway = Gateway::start(&config(&upstream, limits));
     for _ in 0..2 {
         let answer = ask(&gateway, &of("user:ann, feature:search"), "").await;
@@ -68,7 +68,7 @@ async fn a_subject_at_its_limit_is_refused_and_told_what_to_do() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_runaway_loop_stops_exactly_at_its_limit() {
     let upstream = upstream().await;
-    let limits = "[budgets.limits]\n\"org:acme\" = [\"20 requests/forever\"]\n";
+    let limits = "[budget.limits]\n\"org:acme\" = [\"20 requests/forever\"]\n";
     let gateway = Arc::new(Gateway::start(&config(&upstream, limits)));
     let served = Arc::new(AtomicUsize::new(0));
     let loops = (0..8).map(|_| {
@@ -96,7 +96,7 @@ async fn a_client_that_leaves_a_stream_gives_back_what_it_had_reserved() {
         tokio::time::sleep(Duration::from_secs(60)).await;
     })
     .await;
-    let limits = "[budgets.limits]\n\"user:*\" = [\"1 concurrent\"]\n";
+    let limits = "[budget.limits]\n\"user:*\" = [\"1 concurrent\"]\n";
     let gateway = Gateway::start(&config(&upstream, limits));
     let body = post("/v1/chat/completions", &chat_body("\"stream\":true"));
     let request = body.replacen("\r\n", &format!("\r\n{}\r\n", of("user:ann")), 1);
@@ -169,7 +169,7 @@ async fn a_journal_survives_a_killed_gateway_and_tells_the_usage() {
     })
     .await;
     let tables = format!(
-        "[budgets]\nstore = \"journal\"\npath = \"{}\"\n[budgets.limits]\n\"user:*\" = [\"1 requests/forever\", \"100000 tokens/day\"]\n",
+        "[budget]\nstore = \"journal\"\npath = \"{}\"\n[budget.limits]\n\"user:*\" = [\"1 requests/forever\", \"100000 tokens/day\"]\n",
         folder.path().join("budget").display()
     );
     let config = config(&upstream, &tables);
@@ -235,6 +235,12 @@ async fn the_admin_api_tells_usage_and_standing() {
     let (_, standing) = get(&format!("/admin/budgets?subject={subject}"), TOKEN).await;
     assert_eq!(standing["data"][0]["remaining"], "0.99995", "{standing}");
     assert_eq!(get("/admin/budgets", TOKEN).await.1["data"], serde_json::json!([subject]));
+    let (_, state) = get("/admin/status", TOKEN).await;
+    assert_eq!(
+        (&state["budget"]["settled"], &state["budget"]["store"]),
+        (&1.into(), &Value::Null),
+        "{state}"
+    );
     assert_eq!(get("/admin/usage?until=now", TOKEN).await.0, "400");
     assert_eq!(get("/admin/usage", key["secret"].as_str().unwrap()).await.0, "403");
 }

@@ -34,7 +34,7 @@ pub struct ClientBuilder {
     meter: Option<Meter>,
     prices: PriceSettings,
     budget: Option<BudgetLayer>,
-    budgets: Option<BudgetSettings>,
+    budget_settings: Option<BudgetSettings>,
     /// The values of the references in the settings of caches, prices and budgets.
     env: HashMap<String, String>,
     events: Events,
@@ -126,7 +126,7 @@ impl ClientBuilder {
         self.cache.clone_from(&config.cache);
         self.semantic_cache.clone_from(&config.semantic_cache);
         self.prices = config.prices.clone().unwrap_or_default();
-        self.budgets.clone_from(&config.budgets);
+        self.budget_settings.clone_from(&config.budget);
         for name in config.references() {
             if let Some(value) = env(name) {
                 self.env.insert(name.to_owned(), value);
@@ -146,7 +146,7 @@ impl ClientBuilder {
         let retries = RetryBudget::default();
         let providers = endpoints(std::mem::take(&mut self.providers), &transport, &self.events)?;
         let money = Money {
-            is_metered: self.budget.is_some() || self.budgets.is_some(),
+            is_metered: self.budget.is_some() || self.budget_settings.is_some(),
             own_prices: own_prices(&self.models),
         };
         let deployments = Deployments::new(providers, all.clone(), money, self.events.clone());
@@ -180,7 +180,7 @@ impl ClientBuilder {
             Some(meter) => meter.clone(),
             None => stack::meter(&self.prices, &self.models, deployments, &self.events, &env)?,
         };
-        let budget = match (&self.budget, &self.budgets) {
+        let budget = match (&self.budget, &self.budget_settings) {
             (Some(budget), _) => Some(budget.clone()),
             (None, Some(settings)) => {
                 let candidates = Candidates::new(&self.models, deployments.clone());

@@ -41,7 +41,7 @@ fn by(subjects: &[&str], model: &str, text: &str, most: u64) -> (Call, Spending)
 // S6.1, S6.2, S6.3
 #[tokio::test(start_paused = true)]
 async fn a_subject_stops_at_its_limit_and_others_go_on() {
-    let client = client("[budgets.limits]\n\"user:*\" = [\"3 requests/day\"]\n");
+    let client = client("[budget.limits]\n\"user:*\" = [\"3 requests/day\"]\n");
     for _ in 0..3 {
         client.chat(by(&["user:ann"], "dear", "hello", 5).0).await.unwrap();
     }
@@ -55,7 +55,7 @@ async fn a_subject_stops_at_its_limit_and_others_go_on() {
 // M1: what is reserved is the dearest that may answer, fallbacks included; what is booked is what was used.
 #[tokio::test(start_paused = true)]
 async fn the_dearest_deployment_is_reserved_and_the_real_one_is_booked() {
-    let limits = |dollars: &str| format!("[budgets.limits]\n\"org:acme\" = [\"{dollars} usd/month\"]\n");
+    let limits = |dollars: &str| format!("[budget.limits]\n\"org:acme\" = [\"{dollars} usd/month\"]\n");
     // 1000 tokens of output at 1000 USD a million: a dollar.
     let short = client(&limits("0.99"));
     let error = short.chat(by(&["org:acme"], "dear", "hello", 1000).0).await.unwrap_err();
@@ -75,7 +75,7 @@ async fn the_dearest_deployment_is_reserved_and_the_real_one_is_booked() {
 // The place in the stack: a hit reserves nothing, and whoever is out of budget is still served from the cache.
 #[tokio::test(start_paused = true)]
 async fn a_hit_in_the_cache_costs_nothing_even_without_budget() {
-    let client = client("[cache]\n[budgets.limits]\n\"user:*\" = [\"1 requests/day\"]\n");
+    let client = client("[cache]\n[budget.limits]\n\"user:*\" = [\"1 requests/day\"]\n");
     client.chat(by(&["user:ann"], "cheap", "hello", 5).0).await.unwrap();
     for _ in 0..3 {
         let (call, spending) = by(&["user:ann"], "cheap", "hello", 5);
@@ -93,7 +93,7 @@ async fn a_hit_in_the_cache_costs_nothing_even_without_budget() {
 // S6.4
 #[tokio::test(start_paused = true)]
 async fn the_usage_is_told_by_model_and_subject() {
-    let client = client("[budgets]\n");
+    let client = client("[budget]\n");
     client.chat(by(&["user:ann", "org:acme"], "dear", "hello", 5).0).await.unwrap();
     client.chat(by(&["user:bob", "org:acme"], "cheap", "hello", 5).0).await.unwrap();
     let mut stream = client.stream(by(&["user:bob", "org:acme"], "cheap", "a b c", 5).0).await.unwrap();
@@ -116,7 +116,7 @@ async fn the_usage_is_told_by_model_and_subject() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_is_left_is_booked_with_what_was_delivered() {
-    let client = client("[budgets.limits]\n\"user:*\" = [\"10 concurrent\", \"1000000 tokens/day\"]\n");
+    let client = client("[budget.limits]\n\"user:*\" = [\"10 concurrent\", \"1000000 tokens/day\"]\n");
     let (call, spending) = by(&["user:ann"], "dear", &"word ".repeat(200), 1000);
     let mut stream = client.stream(call).await.unwrap();
     for _ in 0..5 {
@@ -137,7 +137,7 @@ async fn a_model_without_a_price_is_refused_or_costs_what_is_assumed() {
 kind = "openai"
 base_url = "http://127.0.0.1:9/v1"
 api_key = "none"
-[budgets.limits]
+[budget.limits]
 "user:*" = ["5 usd/day"]
 "#;
     let error = client(unknown).chat(by(&["user:ann"], "own/home-made", "hello", 5).0).await.unwrap_err();
@@ -151,7 +151,7 @@ api_key = "none"
 // Security test 21: a huge number of answers, or no bound on their length, is reserved before it is asked for.
 #[tokio::test(start_paused = true)]
 async fn a_call_that_may_cost_more_than_there_is_does_not_begin() {
-    let client = client("[budgets.limits]\n\"org:acme\" = [\"1 usd/forever\"]\n");
+    let client = client("[budget.limits]\n\"org:acme\" = [\"1 usd/forever\"]\n");
     for (many, most) in [(Some(128), Some(100)), (None, Some(u64::MAX)), (None, None)] {
         let (mut call, spending) = by(&["org:acme"], "dear", "hello", 5);
         let request = call.request_mut();
@@ -176,13 +176,13 @@ async fn a_call_that_may_cost_more_than_there_is_does_not_begin() {
 #[test]
 fn what_cannot_be_kept_is_told_with_the_setting_and_the_cure() {
     for (tables, words) in [
-        ("[budgets.limits]\n\"user:*\" = [\"5 apples/day\"]\n", "100000 tokens/day"),
-        ("[budgets.limits]\nann = [\"5 usd/day\"]\n", "kind:id"),
-        ("[budgets]\nstore = \"redis\"\n", "url"),
-        ("[budgets]\ntime_zone = \"Mars/Olympus\"\n", "time_zone"),
+        ("[budget.limits]\n\"user:*\" = [\"5 apples/day\"]\n", "100000 tokens/day"),
+        ("[budget.limits]\nann = [\"5 usd/day\"]\n", "kind:id"),
+        ("[budget]\nstore = \"redis\"\n", "url"),
+        ("[budget]\ntime_zone = \"Mars/Olympus\"\n", "time_zone"),
         ("[prices]\nunknown = \"estimate\"\n", "input and output"),
         ("[prices]\nfile = \"/nowhere/prices.toml\"\n", "prices.file"),
-        ("[budgets]\nlimit = 3\n", "limits"),
+        ("[budget]\nlimit = 3\n", "limits"),
     ] {
         let why = try_client(tables).map(|_| ()).unwrap_err();
         assert!(why.contains(words), "{tables}: {why}");

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::routes::Asked;
-use super::{Admin, json as read, respond};
+use super::{Admin, json as read, respond, usage};
 use crate::auth::forbidden;
 use crate::error::ApiError;
 use crate::keys::view::{KeyInput, KeyView};
@@ -90,7 +90,8 @@ pub(super) async fn status(admin: Admin, _: Asked) -> Result<Response, ApiError>
         "age_ms": stats.age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
         "refused": stats.refused,
     });
-    respond(StatusCode::OK, &json!({ "keys": keys }))
+    let budget = admin.budget.as_ref().map(|budget| usage::figures(&budget.stats()));
+    respond(StatusCode::OK, &json!({ "keys": keys, "budget": budget }))
 }
 
 impl Asked {

@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use jiff::Timestamp;
 use mainstay::Subject;
-use mainstay::budget::{Budget, Standing, StoreError, Unit};
+use mainstay::budget::{Budget, Standing, Stats, StoreError, Unit};
 use mainstay::metering::NanoUsd;
 use serde_json::{Value, json};
 
@@ -54,6 +54,32 @@ pub(super) async fn standings(admin: Admin, asked: Asked) -> Result<Response, Ap
     respond(StatusCode::OK, &json!({"object": "list", "subject": subject.as_str(), "data": data}))
 }
 
+/// The figures of the budget since the gateway began.
+pub(super) fn figures(stats: &Stats) -> Value {
+    let store = stats.store.map(|store| {
+        json!({
+            "away": store.is_away,
+            "failures": store.failures,
+            "timeouts": store.timeouts,
+            "leases": store.leases,
+            "leased": store.leased,
+            "opened": store.opened,
+            "closed": store.closed,
+        })
+    });
+    json!({
+        "admitted": stats.admitted,
+        "refused": stats.refused,
+        "settled": stats.settled,
+        "late": stats.late,
+        "lost": stats.lost,
+        "estimated": stats.estimated,
+        "owed": stats.owed,
+        "dropped": stats.dropped,
+        "store": store,
+    })
+}
+
 fn shown(standing: &Standing) -> Value {
     // Money as a decimal number in a text: no float holds every amount.
     let amount = |amount: u64| match standing.limit.unit {
@@ -78,7 +104,7 @@ fn shown(standing: &Standing) -> Value {
 
 fn budget(admin: &Admin) -> Result<&Budget, ApiError> {
     admin.budget.as_ref().ok_or_else(|| {
-        let message = "this gateway counts nothing: its configuration has no [budgets]";
+        let message = "this gateway counts nothing: its configuration has no [budget]";
         ApiError::new(StatusCode::NOT_FOUND, message)
     })
 }

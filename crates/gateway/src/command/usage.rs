@@ -7,7 +7,7 @@ use crate::usage::{Asked, as_json, as_table, report};
 
 #[derive(clap::Args)]
 pub(super) struct UsageArguments {
-    /// The configuration whose [budgets] say where the usage is.
+    /// The configuration whose [budget] say where the usage is.
     #[arg(long, short, value_name = "FILE")]
     config: PathBuf,
     /// The first day, in UTC: 2026-11-01.
@@ -40,12 +40,12 @@ pub(super) fn usage_command(arguments: &UsageArguments) -> Result<(), Failure> {
     };
     let query = asked.query()?;
     let config = read_config(&arguments.config)?;
-    let Some(budgets) = &config.client.budgets else {
-        return Err("the configuration has no [budgets], so nothing is counted".to_owned());
+    let Some(settings) = &config.client.budget else {
+        return Err("the configuration has no [budget], so nothing is counted".to_owned());
     };
-    if budgets.store == mainstay::config::BudgetStoreSetting::Memory {
+    if settings.store == mainstay::config::BudgetStoreSetting::Memory {
         return Err("the usage is in the memory of the gateway that runs: ask its admin API (GET /admin/usage), or set \
-                    budgets.store to \"journal\", \"redis\" or \"postgres\""
+                    budget.store to \"journal\", \"redis\" or \"postgres\""
             .to_owned());
     }
     let runtime = runtime()?;

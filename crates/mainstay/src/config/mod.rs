@@ -60,7 +60,7 @@ pub struct Config {
     /// What calls cost.
     pub prices: Option<PriceSettings>,
     /// Who may spend how much, and the usage ledger. There when this table is.
-    pub budgets: Option<BudgetSettings>,
+    pub budget: Option<BudgetSettings>,
 }
 
 /// One provider.
@@ -147,7 +147,7 @@ impl Config {
             cache: document.section("cache"),
             semantic_cache: document.section("semantic_cache"),
             prices: document.section("prices"),
-            budgets: document.section("budgets"),
+            budget: document.section("budget"),
         };
         if let Some(Err(why)) = config.cache.as_ref().map(|cache| cache.config().check()) {
             document.problem(&["cache"], &format!("cache: {why}"));
@@ -155,8 +155,8 @@ impl Config {
         if let Some(problem) = config.prices.as_ref().and_then(PriceSettings::problem) {
             document.problem(&["prices"], &format!("prices: {problem}"));
         }
-        for problem in config.budgets.iter().flat_map(BudgetSettings::problems) {
-            document.problem(&["budgets"], &format!("budgets: {problem}"));
+        for problem in config.budget.iter().flat_map(BudgetSettings::problems) {
+            document.problem(&["budget"], &format!("budget: {problem}"));
         }
         let all_sound = match stack::check(&config.router.policy()) {
             Ok(()) => true,
@@ -178,8 +178,8 @@ impl Config {
         let exact = self.cache.iter().flat_map(|cache| &cache.redis_url);
         let semantic = self.semantic_cache.iter().flat_map(SemanticCacheSettings::texts);
         let prices = self.prices.iter().flat_map(|prices| &prices.file);
-        let budgets = self.budgets.iter().flat_map(BudgetSettings::texts);
-        exact.chain(semantic).chain(prices).chain(budgets).flat_map(EnvText::references)
+        let budget = self.budget.iter().flat_map(BudgetSettings::texts);
+        exact.chain(semantic).chain(prices).chain(budget).flat_map(EnvText::references)
     }
 
     /// `all_sound`: what `[router]` says is in order; else its problem would be told for each model again.

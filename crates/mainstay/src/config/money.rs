@@ -1,4 +1,4 @@
-//! What calls cost and who may spend how much: `[prices]` and `[budgets]`.
+//! What calls cost and who may spend how much: `[prices]` and `[budget]`.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -102,7 +102,7 @@ pub enum LostHoldSetting {
 #[derive(Debug, Clone, PartialEq, JsonSchema, Deserialize)]
 #[serde(
     untagged,
-    expecting = "write \"12.50 usd/month\", or { limit = \"12.50 usd/month\", alert_at = 0.8, when_store_fails = \"closed\" }"
+    expecting = "write \"12.50 usd/month\", or { limit = \"12.50 usd/month\", soft = 0.8, when_store_fails = \"closed\" }"
 )]
 #[non_exhaustive]
 pub enum LimitSetting {
@@ -121,7 +121,7 @@ pub struct FullLimit {
     pub limit: String,
     /// At which share of it an alert is raised, 0.001 to 1. Default 0.8.
     #[serde(default)]
-    pub alert_at: Option<f64>,
+    pub soft: Option<f64>,
     /// What is done when the shared store cannot be asked: `"closed"` (refused), `"open"` (let through), `"lease"` (a share
     /// that this process has kept for itself). Default `"closed"` for USD and tokens, else `"lease"`.
     #[serde(default)]
@@ -155,8 +155,8 @@ impl LimitSetting {
             Self::Full(full) => full,
         };
         let mut limit = read(&full.limit)?;
-        if let Some(share) = full.alert_at {
-            limit = limit.soft(permille("alert_at", share, 1.0)?);
+        if let Some(share) = full.soft {
+            limit = limit.soft(permille("soft", share, 1.0)?);
         }
         let share = full.share.map_or(Ok(100), |share| permille("share", share, 0.5))?;
         let policy = match full.when_store_fails {
@@ -293,7 +293,7 @@ mod tests {
     #[test]
     fn a_full_limit_says_when_to_alert_and_what_to_do_without_the_store() {
         let full: LimitSetting = toml::from_str::<BTreeMap<String, LimitSetting>>(
-            r#"x = { limit = "5 usd/day", alert_at = 0.5, when_store_fails = "lease", share = 0.25 }"#,
+            r#"x = { limit = "5 usd/day", soft = 0.5, when_store_fails = "lease", share = 0.25 }"#,
         )
         .unwrap()
         .remove("x")

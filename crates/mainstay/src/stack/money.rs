@@ -109,14 +109,14 @@ pub(crate) fn budget(
     env: Env<'_>,
 ) -> Result<BudgetLayer, Error> {
     let zone = settings.time_zone.as_deref().map_or(Ok(Zone::default()), Zone::named);
-    let book = LimitBook::in_zone(zone.map_err(|why| configuration(format!("budgets.time_zone: {why}")))?);
+    let book = LimitBook::in_zone(zone.map_err(|why| configuration(format!("budget.time_zone: {why}")))?);
     let mut limits = Vec::with_capacity(settings.limits.len());
     for (subject, written) in &settings.limits {
         let read = written.iter().map(|limit| limit.limit()).collect::<Result<Vec<_>, _>>();
-        let read = read.map_err(|why| configuration(format!("budgets.limits.{subject:?}: {why}")))?;
+        let read = read.map_err(|why| configuration(format!("budget.limits.{subject:?}: {why}")))?;
         limits.push((subject.clone(), read));
     }
-    book.replace(limits).map_err(|why| configuration(format!("budgets.limits: {why}")))?;
+    book.replace(limits).map_err(|why| configuration(format!("budget.limits: {why}")))?;
     let lost = match settings.lost_holds {
         LostHoldSetting::Settle => LostHold::Settle,
         LostHoldSetting::Release => LostHold::Release,
@@ -134,7 +134,7 @@ pub(crate) fn budget(
     if let Some(failures) = settings.store_failures {
         budget = budget.store_failures(failures);
     }
-    budget.build().map_err(|why| configuration(format!("budgets: {why}")))
+    budget.build().map_err(|why| configuration(format!("budget: {why}")))
 }
 
 fn store(settings: &BudgetSettings, env: Env<'_>) -> Result<Arc<dyn BudgetStore>, Error> {
@@ -153,9 +153,9 @@ fn wanted(setting: Option<&EnvText>, path: &str, what: &str, env: Env<'_>) -> Re
 }
 
 fn journal(settings: &BudgetSettings, env: Env<'_>) -> Result<Arc<dyn BudgetStore>, Error> {
-    let folder = wanted(settings.path.as_ref(), "budgets.path", "a folder of its own", env)?;
+    let folder = wanted(settings.path.as_ref(), "budget.path", "a folder of its own", env)?;
     let store = JournalStore::open(JournalConfig::new(&folder))
-        .map_err(|why| configuration(format!("budgets.path: {folder}: {why}")).with_source(why))?;
+        .map_err(|why| configuration(format!("budget.path: {folder}: {why}")).with_source(why))?;
     Ok(Arc::new(store))
 }
 
@@ -163,11 +163,11 @@ fn journal(settings: &BudgetSettings, env: Env<'_>) -> Result<Arc<dyn BudgetStor
 fn redis(settings: &BudgetSettings, env: Env<'_>) -> Result<Arc<dyn BudgetStore>, Error> {
     use mainstay_budget::redis::{RedisConfig, RedisStore};
     let mut config =
-        RedisConfig::new(wanted(settings.url.as_ref(), "budgets.url", "redis://host:6379/0", env)?);
+        RedisConfig::new(wanted(settings.url.as_ref(), "budget.url", "redis://host:6379/0", env)?);
     if let Some(prefix) = &settings.prefix {
         config = config.tag(prefix);
     }
-    let store = RedisStore::new(config).map_err(|why| configuration(format!("budgets.url: {why}")))?;
+    let store = RedisStore::new(config).map_err(|why| configuration(format!("budget.url: {why}")))?;
     Ok(Arc::new(store))
 }
 
@@ -179,12 +179,12 @@ fn redis(_: &BudgetSettings, _: Env<'_>) -> Result<Arc<dyn BudgetStore>, Error> 
 #[cfg(feature = "postgres")]
 fn postgres(settings: &BudgetSettings, env: Env<'_>) -> Result<Arc<dyn BudgetStore>, Error> {
     use mainstay_budget::postgres::{PostgresConfig, PostgresStore};
-    let url = wanted(settings.url.as_ref(), "budgets.url", "postgres://user@host/database", env)?;
+    let url = wanted(settings.url.as_ref(), "budget.url", "postgres://user@host/database", env)?;
     let mut config = PostgresConfig::new(url);
     if let Some(prefix) = &settings.prefix {
         config = config.tables(prefix);
     }
-    let store = PostgresStore::new(config).map_err(|why| configuration(format!("budgets.url: {why}")))?;
+    let store = PostgresStore::new(config).map_err(|why| configuration(format!("budget.url: {why}")))?;
     Ok(Arc::new(store))
 }
 
@@ -196,7 +196,7 @@ fn postgres(_: &BudgetSettings, _: Env<'_>) -> Result<Arc<dyn BudgetStore>, Erro
 #[cfg(not(all(feature = "redis", feature = "postgres")))]
 fn is_missing(feature: &str) -> Error {
     configuration(format!(
-        "budgets.store: this build cannot speak to {feature}; build it with the feature {feature:?}"
+        "budget.store: this build cannot speak to {feature}; build it with the feature {feature:?}"
     ))
 }
 
