@@ -38,10 +38,12 @@ struct Process {
     budget: Budget,
     store: Arc<dyn BudgetStore>,
     calls: Arc<Mutex<Vec<Timed>>>,
+    /// Between two calls of a caller.
+    pause: Duration,
 }
 
 impl Process {
-    async fn new(store: Arc<dyn BudgetStore>, limit: u64, policy: WhenStoreFails) -> Self {
+    async fn new((store, pause): Store, limit: u64, policy: WhenStoreFails) -> Self {
         store.ping().await.unwrap();
         let book = LimitBook::default();
         book.set_kind("user", [Limit::tokens(limit, Period::Forever).when_store_fails(policy)]).unwrap();
@@ -50,7 +52,7 @@ impl Process {
         // 100 tokens, of which up to 124 are reserved.
         let answer = Step::stream([Piece::text("hi"), Piece::stop(), Piece::Usage(Usage::new(60, 40))]);
         let budgeted = layer.layer(Scripted::repeating(answer));
-        Self { budgeted, budget: layer.budget().clone(), store, calls: Arc::default() }
+        Self { budgeted, budget: layer.budget().clone(), store, calls: Arc::default(), pause }
     }
 
     async fn ask(&self) -> bool {
@@ -72,7 +74,7 @@ impl Process {
             tokio::spawn(async move {
                 while !is_over.load(Ordering::Relaxed) {
                     process.ask().await;
-                    sleep(MS(4)).await;
+                    sleep(process.pause).await;
                 }
             })
         });
@@ -138,14 +140,22 @@ impl Process {
 const POLICIES: [WhenStoreFails; 3] =
     [WhenStoreFails::Closed, WhenStoreFails::Lease { share: 100 }, WhenStoreFails::Open];
 
-fn redis_store(server: &Server, number: usize) -> Arc<dyn BudgetStore> {
-    Arc::new(RedisStore::new(RedisConfig::new(server.redis_url()).tag(format!("t{number}"))).unwrap())
+/// A store, and how long each of four callers of one account waits between two calls: what the store does in its stride
+/// on a small machine that has other work.
+type Store = (Arc<dyn BudgetStore>, Duration);
+
+fn redis_store(server: &Server, number: usize) -> Store {
+    let config = RedisConfig::new(server.redis_url()).tag(format!("t{number}"));
+    (Arc::new(RedisStore::new(config).unwrap()), MS(4))
 }
 
-fn postgres_store(server: &Server, number: usize) -> Arc<dyn BudgetStore> {
+fn postgres_store(server: &Server, number: usize) -> Store {
     let config = PostgresConfig::new(server.postgres_url()).tables(format!("t{number}"));
-    Arc::new(PostgresStore::new(config).unwrap())
+    (Arc::new(PostgresStore::new(config).unwrap()), MS(30))
 }
+
+/// These tests measure time: one after the other.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// While the server was away, from a moment after it went: each call was short, and went through as its policy says.
 fn assert_policy(process: &Process, policy: WhenStoreFails, gone: Instant, back: Instant) {
@@ -164,7 +174,8 @@ fn assert_policy(process: &Process, policy: WhenStoreFails, gone: Instant, back:
     }
 }
 
-async fn frozen_under_each_policy(server: &Server, store: fn(&Server, usize) -> Arc<dyn BudgetStore>) {
+async fn frozen_under_each_policy(server: &Server, store: fn(&Server, usize) -> Store) {
+    let _alone = ALONE.lock().await;
     for (number, policy) in POLICIES.into_iter().enumerate() {
         let process = Arc::new(Process::new(store(server, number), 10_000_000, policy).await);
         let mut times = None;
@@ -203,6 +214,7 @@ async fn postgres_frozen_in_the_middle_of_calls_costs_50_ms_and_each_policy_hold
 // S1, S2, S3
 #[tokio::test(flavor = "multi_thread")]
 async fn redis_killed_in_the_middle_of_calls_and_begun_again_loses_no_booking() {
+    let _alone = ALONE.lock().await;
     for (number, policy) in POLICIES.into_iter().enumerate() {
         let disk = ["--appendonly", "yes", "--appendfsync", "always"];
         let Some(mut server) = store_servers::redis_at(store_servers::free_port(), &disk).await else {
@@ -223,6 +235,7 @@ async fn redis_killed_in_the_middle_of_calls_and_begun_again_loses_no_booking() 
 // S1: whatever the store does, what has a hard limit stays within it.
 #[tokio::test(flavor = "multi_thread")]
 async fn four_processes_never_pass_the_limit_whatever_redis_does() {
+    let _alone = ALONE.lock().await;
     for policy in [WhenStoreFails::Closed, WhenStoreFails::Lease { share: 200 }] {
         let disk = ["--appendonly", "yes", "--appendfsync", "always"];
         let Some(mut server) = store_servers::redis_at(store_servers::free_port(), &disk).await else {
