@@ -13,7 +13,9 @@ use mainstay_budget::{
     Budget, BudgetLayer, Budgeted, Limit, LimitBook, Period, RowStatus, RowsQuery, WhenStoreFails,
 };
 use mainstay_provider_core::test_kit::{Piece, Scripted, Step};
-use mainstay_provider_core::{ErrorKind, Provider, Usage};
+use mainstay_provider_core::{
+    BoxFuture, EmbedCall, EmbedReply, EmbedRequest, Error, ErrorKind, Provider, Usage,
+};
 use tokio::time::{Instant, sleep};
 use tower::Layer;
 
@@ -266,7 +268,8 @@ async fn what_a_crashed_process_held_is_booked_at_its_estimate_by_another() {
                 let stalls = Step::stream([Piece::text("hi"), Piece::Stall]);
                 let crashed = Process::over(&store, limit, stalls);
                 let reply = crashed.budgeted.ask(streaming(call_of(&["user:a"]))).await.unwrap();
-                std::mem::forget((reply, crashed));
+                // Nobody ever drops them.
+                let _kept = (std::mem::ManuallyDrop::new(reply), std::mem::ManuallyDrop::new(crashed));
             });
         })
         .join()
@@ -282,6 +285,42 @@ async fn what_a_crashed_process_held_is_booked_at_its_estimate_by_another() {
     assert_eq!(attribute(&lost, "subjects"), "user:a");
     let rows = other.budget.rows(&RowsQuery::default()).await.unwrap().rows;
     assert_eq!(rows.iter().filter(|row| row.status == RowStatus::Lost).count(), 1);
+}
+
+#[derive(Clone)]
+struct Vectors;
+
+impl tower::Service<EmbedCall> for Vectors {
+    type Response = EmbedReply;
+    type Error = Error;
+    type Future = BoxFuture<Result<EmbedReply, Error>>;
+
+    fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Error>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: EmbedCall) -> Self::Future {
+        Box::pin(std::future::pending())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_embedding_call_dropped_while_the_store_is_asked_gives_back_what_it_may_have_taken() {
+    let (store, book) = (Faulty::new(), LimitBook::default());
+    book.set_kind("user", [tokens(WhenStoreFails::Closed)]).unwrap();
+    let layer = BudgetLayer::builder(meter(), store.clone(), book).clock(store.clock()).build().unwrap();
+    store.set(Fault::Slow(MS(20)));
+    for (wait, used) in [(0, false), (15, false), (30, true)] {
+        let mut call = EmbedCall::new(EmbedRequest::new("test-model", vec!["mast".to_owned()]));
+        call.context.data_mut().subjects = vec![subject_of("user:a")];
+        let asked = tokio::spawn(tower::Service::call(&mut layer.layer(Vectors), call));
+        sleep(MS(wait)).await;
+        asked.abort();
+        let _aborted = asked.await;
+        layer.budget().flush(Duration::from_secs(5)).await.unwrap();
+        let (spent, reserved) = store.balance("user:a|tokens|day").await;
+        assert_eq!((spent > 0, reserved), (used, 0), "after {wait} ms");
+    }
 }
 
 // G3
