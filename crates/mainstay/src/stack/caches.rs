@@ -302,12 +302,7 @@ mod semantic {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 mod tests {
-    use crate::{Client, Config};
-
-    fn refused(tables: &str) -> String {
-        let config = Config::from_toml(&format!("[providers.sim]\n{tables}")).unwrap();
-        Client::from_config(&config).unwrap_err().message().to_owned()
-    }
+    use crate::Config;
 
     #[test]
     fn what_a_table_says_of_redis_is_what_its_store_gets() {
@@ -323,7 +318,14 @@ mod tests {
         }
     }
 
+    #[cfg(all(feature = "cache-semantic", feature = "sim"))]
     const VECTORS: &str = "[semantic_cache]\nembedder = \"sim/embed\"\ndimensions = 64\n";
+
+    #[cfg(all(feature = "cache-semantic", feature = "sim"))]
+    fn refused(tables: &str) -> String {
+        let config = Config::from_toml(&format!("[providers.sim]\n{tables}")).unwrap();
+        crate::Client::from_config(&config).unwrap_err().message().to_owned()
+    }
 
     #[cfg(all(feature = "cache-semantic", feature = "sim"))]
     #[test]
@@ -341,7 +343,7 @@ mod tests {
         let at =
             |more: &str| format!("{VECTORS}postgres_url = \"postgresql://nobody@127.0.0.1:1/cache\"\n{more}");
         let config = Config::from_toml(&format!("[providers.sim]\n{}", at("")));
-        assert!(Client::from_config(&config.unwrap()).is_ok());
+        assert!(crate::Client::from_config(&config.unwrap()).is_ok());
         let told = refused(&at("postgres_table = \"Cache; drop\"\n"));
         assert!(told.contains("is no name for a table"), "{told}");
         let told = refused(&format!("{VECTORS}postgres_url = \"nowhere\"\n"));
