@@ -118,13 +118,15 @@ async fn who_shows_a_key_is_served_and_nobody_else() {
             answer.contains("\"type\":\"authentication_error\"") && answer.contains("invalid_api_key"),
             "{answer}"
         );
-        let begun = Instant::now();
-        let answer = exchange(&gateway, &with_key(&post(path, &chat_body("")), "' OR pg_sleep(8)--")).await;
-        // Security test 3
-        assert!(
-            answer.starts_with("HTTP/1.1 401") && begun.elapsed() < Duration::from_millis(50),
-            "{answer}"
-        );
+        // Security test 3; the quickest of three, since the machine may be busy.
+        let mut quickest = Duration::MAX;
+        for _ in 0..3 {
+            let begun = Instant::now();
+            let hostile = with_key(&post(path, &chat_body("")), "' OR pg_sleep(8)--");
+            assert!(exchange(&gateway, &hostile).await.starts_with("HTTP/1.1 401"));
+            quickest = quickest.min(begun.elapsed());
+        }
+        assert!(quickest < Duration::from_millis(50), "{quickest:?}");
     }
     assert_eq!(upstream.requests.lock().unwrap().len(), asked);
     for path in ["/health/live", "/health/ready"] {

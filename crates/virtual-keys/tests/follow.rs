@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -195,4 +195,37 @@ async fn thousands_of_keys_are_found_and_looked_at_again() {
     manager.disable(&Actor::Operator, &key.id).await.unwrap();
     ring.refresh().await.unwrap();
     assert_eq!(ring.check(secret.expose()).unwrap_err(), Refusal::Disabled);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_other_keys_change_a_key_is_taken_at_every_moment() {
+    let store: Arc<dyn KeyStore> = Arc::new(MemoryStore::new());
+    let manager = KeyManager::new(store.clone(), hasher(), Clock::default());
+    let (_, secret) = manager.create(&Actor::Operator, settings("steady")).await.unwrap();
+    let (other, _) = manager.create(&Actor::Operator, settings("other")).await.unwrap();
+    let ring = KeyRing::start(store, hasher(), RingConfig::default()).await;
+    let (stop, taken, secret) =
+        (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)), Arc::new(secret));
+    let caller = |_| {
+        let (ring, stop, taken, secret) = (ring.clone(), stop.clone(), taken.clone(), secret.clone());
+        std::thread::spawn(move || {
+            while !stop.load(Ordering::Relaxed) {
+                ring.check(secret.expose()).unwrap();
+                taken.fetch_add(1, Ordering::Relaxed);
+            }
+        })
+    };
+    let callers: Vec<_> = (0..2).map(caller).collect();
+    let mut changes = 0;
+    while changes < 100
+        || (taken.load(Ordering::Relaxed) < 10_000 && callers.iter().all(|one| !one.is_finished()))
+    {
+        manager.rotate(&Actor::Operator, &other.id, Duration::from_secs(1)).await.unwrap();
+        ring.refresh().await.unwrap();
+        changes += 1;
+    }
+    stop.store(true, Ordering::Relaxed);
+    for caller in callers {
+        caller.join().expect("every check was taken");
+    }
 }
