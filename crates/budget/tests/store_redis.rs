@@ -179,7 +179,12 @@ async fn numbers_are_exact_up_to_2_to_the_53_and_never_pass_it() {
 #[tokio::test]
 async fn a_lease_that_has_passed_makes_room_without_anybody_looking_for_it() {
     let Some(server) = store_servers::redis().await else { return };
-    let (store, charges) = (store(&server), [charge("a", 10, 10)]);
+    let (store, charges) = (store(&server), [charge("a", 11, 10)]);
+    // Others' holds are in the way, and the account is not new.
+    for _ in 0..200 {
+        reserve(&store, hold(), LEASE, &[charge("b", 1_000, 1)]).await.unwrap();
+    }
+    settle(&store, hold(), &charges, 1).await.unwrap();
     let lost = hold();
     let mut place = charges.clone();
     place[0].if_lost = 0;
@@ -190,7 +195,7 @@ async fn a_lease_that_has_passed_makes_room_without_anybody_looking_for_it() {
     // It is told all the same, once.
     let told = store.expire(0).await.unwrap();
     assert_eq!(told.iter().map(|lost| lost.hold).collect::<Vec<_>>(), [lost]);
-    assert_eq!(told[0].booked, [(account("a"), 0, Balance::default())]);
+    assert_eq!(told[0].booked, [(account("a"), 0, Balance { spent: 1, reserved: 0 })]);
     assert_eq!(store.expire(0).await.unwrap(), []);
     // And a reservation or settlement that comes after that knows.
     assert_eq!(reserve(&store, lost, LEASE, &charges).await.unwrap(), Reserved::Ended);

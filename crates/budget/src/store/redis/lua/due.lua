@@ -39,10 +39,9 @@ local function gather(most)
   return #fresh
 end
 
--- Does what is due of up to so many holds; gives those that are lost, and how many there were.
+-- Does what is due of up to so many holds; gives those that are lost, and how many others it has looked at.
 local function sweep(most, settings)
-  gather(most)
-  local now, lost = now_ms(), {}
+  local fresh, now, lost = gather(most), now_ms(), {}
   local due = redis.call('ZRANGEBYSCORE', DUE, '-inf', decimal(now), 'LIMIT', 0, most)
   for _, hold in ipairs(due) do
     local raw = redis.call('HGET', STATE, 'h:' .. hold)
@@ -59,5 +58,5 @@ local function sweep(most, settings)
       redis.call('ZREM', DUE, hold)
     end
   end
-  return lost, #due
+  return lost, #due + fresh
 end

@@ -1,4 +1,5 @@
 local hold, record, rest = string.sub(ARGV[first], 3), ARGV[2], cmsgpack.unpack(ARGV[3])
+local settings, starts = rest[2], rest[3]
 local _, _, accounts = read(record)
 local letter = read(redis.call('HGET', STATE, 'h:' .. hold))
 if letter and letter ~= 'o' then return {2} end
@@ -8,7 +9,7 @@ if not letter and redis.call('SISMEMBER', ENDED, rest[1]) == 1 then return {2} e
 local function look()
   local answer = {1}
   for i, account in ipairs(accounts) do
-    local spent, reserved = stands(account[1], account[2], rest[3][i], account[7], true)
+    local spent, reserved = stands(account[1], account[2], starts[i], account[7], true)
     local limit, take = tonumber(ARGV[2 * i + 3]), tonumber(ARGV[2 * i + 4])
     if letter then take = 0 end
     if not letter and spent + reserved + take > limit then return nil, i, spent, reserved end
@@ -21,15 +22,13 @@ local answer, place, spent, reserved = look()
 if not answer then
   -- Perhaps one whose lease has passed holds the room. Those that have ended are in the way until somebody looks.
   for _ = 1, 16 do
-    local lost, count = sweep(64, rest[2])
+    local lost, looked = sweep(64, settings)
     for _, told in ipairs(lost) do redis.call('RPUSH', TOLD, cmsgpack.pack(told)) end
-    if #lost > 0 or count == 0 then
-      if #lost > 0 then
-        redis.call('LTRIM', TOLD, -1000, -1)
-        answer, place, spent, reserved = look()
-      end
-      break
+    if #lost > 0 then
+      redis.call('LTRIM', TOLD, -1000, -1)
+      answer, place, spent, reserved = look()
     end
+    if answer or looked == 0 then break end
   end
 end
 if not answer then
