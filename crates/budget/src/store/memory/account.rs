@@ -74,7 +74,7 @@ impl Accounts {
         self.look_at = self.places.len() * 2;
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, not(loom)))]
     pub(super) fn len(&self) -> usize {
         self.places.len()
     }
