@@ -19,8 +19,6 @@ mod period;
 mod plan;
 mod refusal;
 mod row;
-#[cfg(feature = "serde")]
-mod serde_form;
 mod service;
 mod shared;
 mod spending;

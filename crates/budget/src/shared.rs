@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use mainstay_metering::{Meter, Reserve, UnknownPrice, UnknownPricePolicy};
+use mainstay_metering::{Meter, Reserve, UnknownPrice};
 use mainstay_provider_core::{ChatRequest, Context, EmbedRequest, Error, ErrorKind, Usage};
 use tokio::runtime::Handle;
 
@@ -70,7 +70,10 @@ impl Core {
         let plan = Plan::of(&self.book, &context.subjects);
         let reserve = match &asked {
             Asked::Chat(request) => self.reserve_for(request, &candidates, plan.needs_estimate()),
-            Asked::Embed(request) => self.reserve_for_embedding(request, &candidates),
+            Asked::Embed(request) if plan.needs_estimate() => {
+                self.reserve_for_embedding(request, &candidates)
+            }
+            Asked::Embed(_) => Ok(Reserve::default()),
         };
         let reserve = reserve.map_err(refusal::unknown_price)?;
         let (spending, is_new) = self.spending(context);
@@ -93,12 +96,7 @@ impl Core {
                 .meter
                 .reserve(request, candidates.iter().map(|(provider, model)| (&**provider, &**model)));
         }
-        // Nothing limits what it may cost; that it has a price is asked for all the same, if it must have one.
-        if *self.meter.unknown_price() == UnknownPricePolicy::Deny {
-            for (provider, model) in candidates {
-                self.meter.cost(provider, model, Usage::default())?;
-            }
-        }
+        // Nothing limits what it may cost, so nothing is refused (S6.2).
         Ok(Reserve::default())
     }
 

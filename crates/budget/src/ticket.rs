@@ -260,8 +260,9 @@ impl Ticket {
         let most = NanoUsd::from_nanos(MOST_COST);
         match self.core.meter.cost(&leg.provider, &leg.model, tokens) {
             Ok(cost) => (cost.total().min(most), cost.basis(), cost.version().clone()),
-            // A model without a price answered though none was let through: never for nothing (M5).
-            Err(_) if tokens.usage.total() > 0 => {
+            // A model without a price answered though none was let through: never for nothing (M5). Of a call that nothing limits
+            // no estimate was made: its row says that its price is not known.
+            Err(_) if tokens.usage.total() > 0 && self.reserve.cost > NanoUsd::ZERO => {
                 (self.reserve.cost.min(most), Basis::Assumed, self.if_lost.price_version.clone())
             }
             Err(_) => (NanoUsd::ZERO, Basis::Unpriced, self.if_lost.price_version.clone()),

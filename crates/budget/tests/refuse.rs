@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use common::{Setup, call_of, streaming, subject_of};
 use mainstay_budget::{
-    BudgetExceeded, InvalidLimit, Limit, LimitBook, MemoryStore, Period, WhenStoreFails, Zone,
+    BudgetExceeded, InvalidLimit, Limit, LimitBook, MemoryStore, Period, RowsQuery, WhenStoreFails, Zone,
 };
-use mainstay_metering::{Meter, NanoUsd};
+use mainstay_metering::{Basis, Meter, NanoUsd};
 use mainstay_provider_core::test_kit::{Piece, Scripted, Step};
 use mainstay_provider_core::{ErrorKind, Provider, Usage};
 use tower::Layer;
@@ -195,17 +195,28 @@ fn a_limit_that_cannot_be_kept_is_refused_and_changes_nothing() {
     assert_eq!(book.limits(&subject), [Limit::tokens(5, Period::Day)]);
 }
 
-// Complaint 5: no silent zero.
+// Complaint 5: no silent zero. S6.2: without a limit nothing is refused.
 #[tokio::test(start_paused = true)]
-async fn a_model_without_a_price_is_refused_if_the_meter_says_so_limits_or_none() {
+async fn a_model_without_a_price_is_refused_to_who_has_a_limit_if_the_meter_says_so() {
     let upstream = answers();
-    for book in [LimitBook::default(), book(&[("user:a", Limit::tokens(1_000, Period::Day))])] {
-        let layer = mainstay_budget::BudgetLayer::builder(Meter::default(), MemoryStore::new(), book);
-        let budgeted = layer.build().unwrap().layer(upstream.clone());
-        let error = budgeted.ask(call_of(&["user:a"])).await.unwrap_err();
+    let book = book(&[
+        ("user:a", Limit::tokens(1_000, Period::Day)),
+        ("user:b", Limit::usd(NanoUsd::from_dollars(1), Period::Day)),
+        ("user:c", Limit::requests(10, Period::Day)),
+    ]);
+    let layer =
+        mainstay_budget::BudgetLayer::builder(Meter::default(), MemoryStore::new(), book).build().unwrap();
+    let budgeted = layer.layer(upstream.clone());
+    for limited in ["user:a", "user:b"] {
+        let error = budgeted.ask(call_of(&[limited])).await.unwrap_err();
         assert_eq!((error.kind(), error.code()), (ErrorKind::Configuration, Some("unknown_price")));
     }
     assert_eq!(upstream.counts().calls, 0);
+    for free in [&["user:c"][..], &[]] {
+        budgeted.ask(call_of(free)).await.unwrap();
+    }
+    let rows = layer.budget().rows(&RowsQuery::default()).await.unwrap().rows;
+    assert!(rows.iter().all(|row| row.basis == Basis::Unpriced && row.usage.total() == 15), "{rows:?}");
 }
 
 #[tokio::test(start_paused = true)]
