@@ -50,7 +50,8 @@ impl Question {
     fn join_names(&mut self) {
         let mut at = 0;
         while at + 1 < self.words.len() {
-            let joined = JOINED.iter().find(|(names, _)| self.has_at(at, names));
+            let word = &self.words[at];
+            let joined = JOINED.iter().find(|(names, _)| word.is_content() && self.has_at(at, names));
             if let Some((names, short)) = joined {
                 let key = stem_key(short);
                 let known = Lexicon::get().of(key);
