@@ -73,14 +73,40 @@ const BARE: &str = "return {1, 1000000, 1000, 1000000, 1000, 1000000, 1000}";
 
 /// Reads what the operation reads and writes what it writes: a hold and three accounts.
 const LEAST: &str = "redis.call('HMGET', KEYS[1], unpack(ARGV, 1, 7)) \
-                     redis.call('HSET', KEYS[1], unpack(ARGV, 8, 15)) \
+                     redis.call('HSET', KEYS[1], ARGV[1], ARGV[8], ARGV[3], 1000, ARGV[5], 1000, ARGV[7], 1000) \
                      return {1, 1000000, 1000, 1000000, 1000, 1000000, 1000}";
+
+/// A script that is called with so many bytes in as many keys and arguments as the store's, new ones each time.
+#[derive(Default)]
+struct Like {
+    hash: String,
+    record: usize,
+}
+
+impl Like {
+    fn command(&self, hold: HoldId) -> redis::Cmd {
+        let mut command = redis::cmd("EVALSHA");
+        command.arg(&self.hash).arg(9);
+        for key in ["like", "due", "e:458", "windows", "told", "rows", "days", "fresh", "written"] {
+            command.arg(format!("{{mainstay}}:budget:{key}"));
+        }
+        command.arg(format!("h:{hold}"));
+        for place in 0..6 {
+            command.arg(format!("r|feature:search|tokens|day|{place:013}"));
+        }
+        command.arg(format!("{hold}{}", "x".repeat(self.record)));
+        for number in 0..4 {
+            command.arg(number);
+        }
+        command
+    }
+}
 
 struct Bench {
     store: RedisStore,
     bare: MultiplexedConnection,
     /// Of a reservation's size and of a settlement's: the bare and the least script.
-    like: [[redis::Cmd; 2]; 2],
+    like: [[Like; 2]; 2],
     period: Period,
     names: Vec<AccountKey>,
     subjects: Arc<[Subject]>,
@@ -139,28 +165,11 @@ impl Bench {
         line.and_then(|bytes| bytes.trim().parse().ok()).expect("a number")
     }
 
-    /// This script, called with so many bytes in as many keys and arguments as the store's.
-    async fn like(&mut self, script: &str, size: usize) -> redis::Cmd {
+    async fn like(&mut self, script: &str, size: usize) -> Like {
         let mut load = redis::cmd("SCRIPT");
         let hash: String = load.arg("LOAD").arg(script).query_async(&mut self.bare).await.expect("a script");
-        let of = |record: usize| {
-            let mut command = redis::cmd("EVALSHA");
-            command.arg(&hash).arg(9);
-            for key in ["like", "due", "e:458", "windows", "told", "rows", "days", "fresh", "written"] {
-                command.arg(format!("{{mainstay}}:budget:{key}"));
-            }
-            let field = |place: usize| format!("r|feature:search|tokens|day|{place:013}");
-            for place in 0..7 {
-                command.arg(field(place));
-            }
-            command.arg(field(0)).arg("x".repeat(record));
-            for place in 1..4 {
-                command.arg(field(place)).arg(1_000_000);
-            }
-            command
-        };
-        let shortest = of(100).get_packed_command().len();
-        of(100 + size.saturating_sub(shortest))
+        let shortest = Like { hash: hash.clone(), record: 100 }.command(HoldId(0)).get_packed_command().len();
+        Like { hash, record: 100 + size.saturating_sub(shortest) }
     }
 
     fn charges(&self) -> (HoldId, Vec<Charge>) {
@@ -199,8 +208,9 @@ impl Bench {
     }
 
     async fn bare(&mut self, operation: usize, script: usize) -> Duration {
+        let command = self.like[operation][script].command(self.charges().0);
         let begun = Instant::now();
-        let asked = self.like[operation][script].query_async(&mut self.bare).await;
+        let asked = command.query_async(&mut self.bare).await;
         let answer: Vec<i64> = asked.expect("an answer");
         let taken = begun.elapsed();
         assert_eq!(answer.len(), 7);
@@ -221,7 +231,7 @@ impl Bench {
     fn report(&mut self, name: &str) {
         println!("{name}: 3 subjects, {} rounds", self.taken[0][0].len());
         for (operation, what) in ["reserve", "settle"].into_iter().enumerate() {
-            let bytes = self.like[operation][0].get_packed_command().len();
+            let bytes = self.like[operation][0].command(HoldId(0)).get_packed_command().len();
             println!("  {what}, {bytes} bytes");
             let times = self.taken[operation].each_mut().map(|taken| {
                 taken.sort_unstable();

@@ -3,23 +3,23 @@
 use std::fmt;
 
 /// Where the accounts are, and how long what is kept beside them.
-#[derive(Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(deny_unknown_fields))]
+#[derive(Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct PostgresConfig {
     /// `postgresql://user[:password]@host[:port]/database`.
     pub url: String,
     /// What the names of tables and functions begin with; `mainstay_budget`.
-    #[cfg_attr(feature = "serde", serde(default = "default_tables"))]
+    #[serde(default = "default_tables")]
     pub tables: String,
     /// At most so many connections; 8.
-    #[cfg_attr(feature = "serde", serde(default = "default_connections"))]
+    #[serde(default = "default_connections")]
     pub connections: usize,
     /// For how many days usage rows are kept; 90. Totals stay when rows go.
-    #[cfg_attr(feature = "serde", serde(default = "default_rows_days"))]
+    #[serde(default = "default_rows_days")]
     pub rows_days: u32,
     /// For how many days the totals of a day are kept; 400.
-    #[cfg_attr(feature = "serde", serde(default = "default_totals_days"))]
+    #[serde(default = "default_totals_days")]
     pub totals_days: u32,
 }
 

@@ -103,11 +103,13 @@ pub(super) fn reserve(ask: &Reservation<'_>, names: &Names, config: &RedisConfig
     let record = record.bytes();
     let size = (5 + 4 * places.len(), record.len() + BYTES * (4 + places.len()));
     let mut command = command(&scripts::RESERVE, names, &ended, &places, size);
-    command.arg(millis(ask.lease)).arg(record).arg(rest.bytes()).arg(u8::from(is_plain));
+    let mut numbers = Pack::default();
+    numbers.array(2 * places.len());
     for charge in ask.charges {
         // One more than the most is more than any limit, and still exact: it is refused.
-        command.arg(charge.limit.min(MOST)).arg(charge.take.min(MOST + 1));
+        numbers.number(charge.limit.min(MOST)).number(charge.take.min(MOST + 1));
     }
+    command.arg(millis(ask.lease)).arg(record).arg(rest.bytes()).arg(u8::from(is_plain)).arg(numbers.bytes());
     fields(&mut command, ask.hold, &places);
     command
 }
@@ -145,11 +147,13 @@ pub(super) fn settle(ask: &Settlement<'_>, names: &Names, config: &RedisConfig) 
         (6 + 4 * places.len() + ask.rows.len(), rest.len() + BYTES * (4 + places.len() + 2 * ask.rows.len()));
     let mut command = command(&scripts::SETTLE, names, &ended, &places, size);
     command.arg(begins(ask.charges)).arg(format!("!{ended} {number}"));
-    command.arg(rest).arg(u8::from(is_plain)).arg(places.len());
+    let mut numbers = Pack::default();
+    numbers.array(2 * places.len());
     for (index, charge) in ask.charges.iter().enumerate() {
         let actual = ask.actual.get(index).copied().unwrap_or_default();
-        command.arg(actual.min(MOST)).arg(charge.take.min(MOST));
+        numbers.number(actual.min(MOST)).number(charge.take.min(MOST));
     }
+    command.arg(rest).arg(u8::from(is_plain)).arg(numbers.bytes());
     fields(&mut command, ask.hold, &places);
     for row in ask.rows {
         command.arg(row.to_json());

@@ -4,20 +4,20 @@ use std::fmt;
 use std::time::Duration;
 
 /// Where the accounts are, and how long what is kept beside them.
-#[derive(Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(deny_unknown_fields))]
+#[derive(Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct RedisConfig {
     /// `redis://[user[:password]@]host[:port][/database]`, or `unix:///path`.
     pub url: String,
     /// The hash tag that all keys begin with, `{mainstay}:budget:…`; `mainstay`. Accounts that one call charges must share it.
-    #[cfg_attr(feature = "serde", serde(default = "default_tag"))]
+    #[serde(default = "default_tag")]
     pub tag: String,
     /// How many of the last usage rows are kept, about; 100,000. Totals stay when rows go.
-    #[cfg_attr(feature = "serde", serde(default = "default_rows"))]
+    #[serde(default = "default_rows")]
     pub rows: u64,
     /// For how many days the totals of a day are kept; 400.
-    #[cfg_attr(feature = "serde", serde(default = "default_totals_days"))]
+    #[serde(default = "default_totals_days")]
     pub totals_days: u32,
 }
 

@@ -13,21 +13,30 @@ impl Pack {
     }
 
     pub(super) fn array(&mut self, length: usize) -> &mut Self {
-        self.0.push(0xdd);
-        self.0.extend_from_slice(&len(length));
+        match length {
+            0..16 => self.0.push(0x90 | length as u8),
+            _ => self.head(0xdd, &len(length)),
+        }
         self
     }
 
     pub(super) fn text(&mut self, text: &str) -> &mut Self {
-        self.0.push(0xdb);
-        self.0.extend_from_slice(&len(text.len()));
+        match text.len() {
+            length @ 0..32 => self.0.push(0xa0 | length as u8),
+            length @ 32..256 => self.head(0xd9, &[length as u8]),
+            length => self.head(0xdb, &len(length)),
+        }
         self.0.extend_from_slice(text.as_bytes());
         self
     }
 
     pub(super) fn number(&mut self, number: u64) -> &mut Self {
-        self.0.push(0xcf);
-        self.0.extend_from_slice(&number.to_be_bytes());
+        match number {
+            0..128 => self.0.push(number as u8),
+            128..0x1_0000 => self.head(0xcd, &(number as u16).to_be_bytes()),
+            0x1_0000..0x1_0000_0000 => self.head(0xce, &(number as u32).to_be_bytes()),
+            _ => self.head(0xcf, &number.to_be_bytes()),
+        }
         self
     }
 
@@ -46,6 +55,11 @@ impl Pack {
         self.text(charge.account.as_str()).number(charge.window.slice_ms.unwrap_or(0))
     }
 
+    fn head(&mut self, kind: u8, rest: &[u8]) {
+        self.0.push(kind);
+        self.0.extend_from_slice(rest);
+    }
+
     pub(super) fn bytes(self) -> Vec<u8> {
         self.0
     }
@@ -62,8 +76,18 @@ mod tests {
 
     #[test]
     fn it_is_messagepack() {
-        let mut pack = Pack::default();
-        pack.array(3).text("ab").number(258).optional(None);
-        assert_eq!(pack.bytes(), b"\xdd\0\0\0\x03\xdb\0\0\0\x02ab\xcf\0\0\0\0\0\0\x01\x02\xdb\0\0\0\0");
+        let bytes = |write: fn(&mut Pack)| {
+            let mut pack = Pack::default();
+            write(&mut pack);
+            pack.bytes()
+        };
+        let all = |pack: &mut Pack| _ = pack.array(3).text("ab").number(7).optional(None);
+        assert_eq!(bytes(all), b"\x93\xa2ab\x07\xa0");
+        assert_eq!(bytes(|pack| _ = pack.number(128)), b"\xcd\0\x80");
+        assert_eq!(bytes(|pack| _ = pack.number(0x1_0000)), b"\xce\0\x01\0\0");
+        assert_eq!(bytes(|pack| _ = pack.number(MOST)), b"\xcf\0\x1f\xff\xff\xff\xff\xff\xff");
+        assert_eq!(bytes(|pack| _ = pack.text(&"x".repeat(32)))[..3], *b"\xd9\x20x");
+        assert_eq!(bytes(|pack| _ = pack.text(&"x".repeat(256)))[..6], *b"\xdb\0\0\x01\0x");
+        assert_eq!(bytes(|pack| _ = pack.array(16)), b"\xdd\0\0\0\x10");
     }
 }

@@ -10,7 +10,7 @@ local function look()
   local answer = {1}
   for i, account in ipairs(accounts) do
     local spent, reserved = stands(account[1], account[2], starts[i], account[7], true)
-    local limit, take = tonumber(ARGV[2 * i + 3]), tonumber(ARGV[2 * i + 4])
+    local limit, take = numbers[2 * i - 1], numbers[2 * i]
     if letter then take = 0 end
     if not letter and spent + reserved + take > limit then return nil, i, spent, reserved end
     answer[2 * i], answer[2 * i + 1] = spent, reserved + take

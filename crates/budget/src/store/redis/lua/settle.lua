@@ -26,9 +26,9 @@ if letter == 'l' then
 end
 
 local answer = {letter == 'l' and 2 or 1}
-for i = 1, math.max(charges, accounts and #accounts or 0) do
+for i = 1, math.max(#details, accounts and #accounts or 0) do
   local charge = details[i]
-  local actual = charge and tonumber(ARGV[2 * i + 4]) or 0
+  local actual = charge and numbers[2 * i - 1] or 0
   local account = accounts and accounts[i] or charge[1]
   local spent, reserved
   if letter == 'l' then
