@@ -2,6 +2,9 @@
 
 use std::cell::OnceCell;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+
+use tokio::runtime::{Handle, Id};
 
 use crate::socket::Socket;
 
@@ -24,6 +27,14 @@ struct Waiting {
     bytes: Vec<u8>,
     /// Whose bytes, and where they end.
     writes: Vec<(Arc<Socket>, usize)>,
+    sender: Option<Sender>,
+}
+
+/// The task that sends at the end of a round. A thread may run one runtime and then another: each has its own.
+struct Sender {
+    runtime: Id,
+    /// While it waits for something to send.
+    waker: Option<Waker>,
 }
 
 impl Queue {
@@ -46,15 +57,33 @@ impl Queue {
         if waiting.writes.len() >= MOST_WRITES || end >= MOST_BYTES {
             return waiting.send();
         }
-        drop(waiting);
-        if is_first {
-            tokio::spawn(AtRoundsEnd(self.clone()).send());
+        let runtime = Handle::current().id();
+        // Another runtime may have left something here that it does not send before it goes on.
+        if is_first || waiting.sender.as_ref().is_none_or(|sender| sender.runtime != runtime) {
+            self.wake_sender(waiting, runtime);
         }
     }
 
     /// Writes all that waits.
     pub(crate) fn send(&self) {
         self.lock().send();
+    }
+
+    fn wake_sender(&self, mut waiting: MutexGuard<'_, Waiting>, runtime: Id) {
+        match &mut waiting.sender {
+            Some(sender) if sender.runtime == runtime => {
+                let waker = sender.waker.take();
+                drop(waiting);
+                if let Some(waker) = waker {
+                    waker.wake();
+                }
+            }
+            _ => {
+                waiting.sender = Some(Sender { runtime, waker: None });
+                drop(waiting);
+                tokio::spawn(Round { queue: self.clone(), runtime }.send_each());
+            }
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -74,17 +103,46 @@ impl Waiting {
     }
 }
 
-/// Sends what waits when everything that is ready now has run; also when its runtime ends before.
-struct AtRoundsEnd(Queue);
+/// Sends what waits when everything that is ready has run; also when its runtime ends.
+struct Round {
+    queue: Queue,
+    runtime: Id,
+}
 
-impl AtRoundsEnd {
-    async fn send(self) {
-        tokio::task::yield_now().await;
+impl Round {
+    async fn send_each(self) {
+        while self.something_to_send().await {
+            tokio::task::yield_now().await;
+            self.queue.send();
+        }
+    }
+
+    /// Waits for a write; `false` when another runtime has taken the thread over.
+    async fn something_to_send(&self) -> bool {
+        std::future::poll_fn(|task| {
+            let mut waiting = self.queue.lock();
+            let has_writes = !waiting.writes.is_empty();
+            match &mut waiting.sender {
+                Some(sender) if sender.runtime == self.runtime => {
+                    if has_writes {
+                        return Poll::Ready(true);
+                    }
+                    sender.waker = Some(task.waker().clone());
+                    Poll::Pending
+                }
+                _ => Poll::Ready(false),
+            }
+        })
+        .await
     }
 }
 
-impl Drop for AtRoundsEnd {
+impl Drop for Round {
     fn drop(&mut self) {
-        self.0.send();
+        let mut waiting = self.queue.lock();
+        if waiting.sender.as_ref().is_some_and(|sender| sender.runtime == self.runtime) {
+            waiting.sender = None;
+        }
+        waiting.send();
     }
 }

@@ -134,6 +134,43 @@ fn what_was_kept_is_sent_when_the_runtime_ends() {
     assert_eq!(all, b"good bye");
 }
 
+/// Two runtimes take turns on one thread: neither waits for the other.
+#[test]
+fn each_runtime_of_a_thread_sends_its_own_writes() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (one, other) = (runtime(), runtime());
+    for _ in 0..3 {
+        for runtime in [&one, &other] {
+            runtime.block_on(async {
+                let (mut ours, mut theirs) = pair().await;
+                ours.write_all(b"in turn").await.unwrap();
+                assert_eq!(read(&mut theirs, 7).await, b"in turn");
+            });
+        }
+    }
+    // What one has left unsent keeps nobody else waiting.
+    let (_kept, mut late) = one.block_on(async {
+        let (mut ours, theirs) = pair().await;
+        ours.write_all(b"left").await.unwrap();
+        (ours, theirs.into_std().unwrap())
+    });
+    other.block_on(async {
+        let (mut ours, mut theirs) = pair().await;
+        ours.write_all(b"with it").await.unwrap();
+        assert_eq!(read(&mut theirs, 7).await, b"with it");
+    });
+    late.set_nonblocking(false).unwrap();
+    let mut left = [0; 4];
+    std::io::Read::read_exact(&mut late, &mut left).unwrap();
+    assert_eq!(&left, b"left");
+    drop(one);
+    other.block_on(async {
+        let (mut ours, mut theirs) = pair().await;
+        ours.write_all(b"alone").await.unwrap();
+        assert_eq!(read(&mut theirs, 5).await, b"alone");
+    });
+}
+
 #[tokio::test]
 async fn a_peer_that_is_gone_is_told_by_a_later_write() {
     let (mut ours, theirs) = pair().await;
