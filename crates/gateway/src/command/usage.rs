@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use mainstay::config::BudgetStoreSetting::{Journal, Memory};
+
 use super::{Failure, client, print, read_config, runtime};
 use crate::usage::{Asked, as_json, as_table, report};
 
@@ -43,14 +45,19 @@ pub(super) fn usage_command(arguments: &UsageArguments) -> Result<(), Failure> {
     let Some(settings) = &config.client.budget else {
         return Err("the configuration has no [budget], so nothing is counted".to_owned());
     };
-    if settings.store == mainstay::config::BudgetStoreSetting::Memory {
+    if settings.store == Memory {
         return Err("the usage is in the memory of the gateway that runs: ask its admin API (GET /admin/usage), or set \
                     budget.store to \"journal\", \"redis\" or \"postgres\""
             .to_owned());
     }
     let runtime = runtime()?;
     let totals = runtime.block_on(async {
-        let client = client(&config)?;
+        let client = client(&config).map_err(|why| match settings.store {
+            Journal => {
+                format!("{why}; the usage of a gateway that runs is told by its admin API (GET /admin/usage)")
+            }
+            _ => why,
+        })?;
         let budget = client.budget().ok_or("there is no budget")?;
         budget.usage(&query).await.map_err(|error| format!("the store of the budgets: {error}"))
     })?;

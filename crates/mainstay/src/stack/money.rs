@@ -155,7 +155,7 @@ fn wanted(setting: Option<&EnvText>, path: &str, what: &str, env: Env<'_>) -> Re
 fn journal(settings: &BudgetSettings, env: Env<'_>) -> Result<Arc<dyn BudgetStore>, Error> {
     let folder = wanted(settings.path.as_ref(), "budget.path", "a folder of its own", env)?;
     let store = JournalStore::open(JournalConfig::new(&folder))
-        .map_err(|why| configuration(format!("budget.path: {folder}: {why}")).with_source(why))?;
+        .map_err(|why| configuration(format!("budget.path: {folder}: {}", whole(&why))).with_source(why))?;
     Ok(Arc::new(store))
 }
 
@@ -238,6 +238,12 @@ impl Candidates {
             None => self.deployments.priced_as(model).into_iter().collect(),
         }
     }
+}
+
+/// An error with all that it comes from.
+fn whole(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |told, cause| format!("{told}: {cause}"))
 }
 
 fn configuration(message: String) -> Error {
