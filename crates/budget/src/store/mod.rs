@@ -107,7 +107,7 @@ pub trait BudgetStore: Send + Sync + 'static {
 }
 
 /// For how long a store remembers that a hold has ended, at least: 24 hours from its end. A store in this process, which
-/// is never asked twice because an answer was lost, may remember the last 65,536 instead.
+/// is never asked twice because an answer was lost, may remember the last 8,192 instead.
 pub const ENDED_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What a call asks for.

@@ -26,7 +26,7 @@ use self::writer::{Journal, Keeper};
 /// When it is opened again, the holds of the calls that were under way are booked at their estimates, with `lost` rows, once
 /// ([`recovered`](Self::recovered)). A record that was torn off at the end of the journal is left out.
 ///
-/// It keeps what [`MemoryStore`](crate::MemoryStore) keeps. One process at a time can have it open.
+/// It keeps the last 100,000 rows and the totals of the last 62 days. One process at a time can have it open.
 ///
 /// # Blocking
 /// Each change is one short write to a file, in the caller's thread; what waits for the disk is a thread of its own.
@@ -62,7 +62,8 @@ pub struct JournalConfig {
 impl JournalConfig {
     /// In this folder, which is made if it is not there. It belongs to the store alone.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        let Kept { rows, days } = Kept::default();
+        let Kept { days, .. } = Kept::default();
+        let rows = 100_000;
         let durability = Durability::Batch(Duration::from_millis(100));
         Self { folder: folder.into(), durability, compact_at: 16 << 20, rows, days }
     }

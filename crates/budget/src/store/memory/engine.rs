@@ -27,7 +27,7 @@ pub(crate) struct Kept {
 
 impl Default for Kept {
     fn default() -> Self {
-        Self { rows: 100_000, days: 62 }
+        Self { rows: 10_000, days: 62 }
     }
 }
 

@@ -32,8 +32,8 @@ use crate::usage::{RowsPage, RowsQuery, UsageQuery, UsageTotal};
 
 /// The store in this process: exact for all its threads, and gone when it ends.
 ///
-/// It keeps the last 100,000 rows and the totals of the last 62 days (fewer if there are more than a million of them), and
-/// remembers the last 65,536 holds that have ended.
+/// It keeps the last 10,000 rows and the totals of the last 62 days (fewer if there are more than a million of them), and
+/// remembers the last 8,192 holds that have ended.
 #[derive(Debug, Default)]
 pub struct MemoryStore(Engine<NoLog>);
 

@@ -11,8 +11,8 @@ use crate::store::HoldId;
 /// Into how many parts the holds are divided, so that threads rarely meet. loom has few threads.
 pub(super) const SHARDS: usize = if cfg!(loom) { 2 } else { 64 };
 
-/// So many holds that have ended are remembered in each.
-const MOST_ENDED: usize = 65_536 / SHARDS;
+/// So many holds that have ended are remembered in each. Few: what is touched in turn should stay near, and nobody asks twice.
+const MOST_ENDED: usize = 8_192 / SHARDS;
 
 #[derive(Debug, Default)]
 pub(super) struct Shard {
