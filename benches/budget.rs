@@ -55,7 +55,7 @@ fn reserve_and_settle(store: &impl BudgetStore, number: u64, charges: &[Charge],
 }
 
 /// The time that each of some threads takes for so many calls, all of the same three subjects.
-fn on_threads(store: &(impl BudgetStore + Sync), threads: u64, calls: u64, next: &AtomicU64) -> Duration {
+fn on_threads(store: &impl BudgetStore, threads: u64, calls: u64, next: &AtomicU64) -> Duration {
     let barrier = Barrier::new(threads as usize);
     let spent = thread::scope(|scope| {
         let all: Vec<_> = (0..threads)
