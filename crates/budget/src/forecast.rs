@@ -13,9 +13,12 @@ pub(crate) fn exhausted_at(window: &Window, spent: u64, limit: u64, now_ms: u64)
     if spent >= limit {
         return Some(now_ms);
     }
-    let needed = u128::from(limit) * u128::from(elapsed) / u128::from(spent);
-    let at = u128::from(window.start_ms) + needed;
-    u64::try_from(at).ok().filter(|at| *at < end)
+    let reckoned = u128::from(limit) * u128::from(elapsed);
+    // Nearly always it lasts, and this is asked at the end of each call: no division then.
+    if reckoned >= u128::from(spent) * u128::from(length) {
+        return None;
+    }
+    u64::try_from(u128::from(window.start_ms) + reckoned / u128::from(spent)).ok()
 }
 
 #[cfg(test)]
