@@ -303,19 +303,30 @@ async fn windows_that_are_over_are_forgotten_by_the_server() {
         )
     };
     assert_eq!(stands("r", &format!("minute|{now}")), "1");
-    redis_cli(server.port, &["ZADD", WINDOWS, "1", &format!("user:a|tokens|minute|{now}")]);
+    let a_day_later = || {
+        for window in [format!("minute|{now}"), "forever|0".to_owned()] {
+            redis_cli(server.port, &["ZADD", WINDOWS, "XX", "1", &format!("user:a|tokens|{window}")]);
+        }
+    };
+    a_day_later();
     store.expire(0).await.unwrap();
     assert_eq!(
         (stands("r", &format!("minute|{now}")), stands("r", "forever|0")),
         (String::new(), "1".to_owned())
     );
-    // An answer that took longer than that is booked, and a place that was given back leaves nothing behind.
+    // An answer that took longer than its window is booked, and a place that was given back leaves nothing behind.
     settle(&store, hold, &charges, 0).await.unwrap();
     assert_eq!(
         (stands("r", &format!("minute|{now}")), stands("r", "forever|0")),
-        ("0".to_owned(), String::new())
+        ("0".to_owned(), "0".to_owned())
     );
-    assert_eq!(redis_cli(server.port, &["ZCARD", WINDOWS]), "1");
+    a_day_later();
+    store.expire(0).await.unwrap();
+    assert_eq!(
+        (stands("r", &format!("minute|{now}")), stands("r", "forever|0")),
+        (String::new(), String::new())
+    );
+    assert_eq!(redis_cli(server.port, &["ZCARD", WINDOWS]), "0");
 }
 
 const WINDOWS: &str = "{mainstay}:budget:windows";

@@ -113,18 +113,22 @@ local function change_slice(account, spent, reserved)
   return in_s, in_r
 end
 
+-- A window without an end is looked at after a day, and forgotten when nothing stands in it: a place for a call that was given
+-- back, for instance.
+local DAY = 86400000
+
+local function forget_in(ttl, window)
+  redis.call('ZADD', WINDOWS, 'NX', decimal(now_ms() + (ttl > 0 and ttl or DAY)), window)
+end
+
 -- Changes what stands on an account; tells what stands there then, in its slice if it rolls.
 local function change(account, spent, reserved)
   if account[2] ~= '' then return change_slice(account, spent, reserved) end
   local key, ttl = account[1], account[5]
   local in_r, missed_r = add(STATE, 'r|' .. key, reserved)
   local in_s = add(STATE, 's|' .. key, spent)
-  if ttl == 0 then
-    if in_s == 0 and in_r == 0 then redis.call('HDEL', STATE, 's|' .. key, 'r|' .. key) end
-  elseif missed_r or in_s == spent or in_r == reserved then
-    -- It may be new, or have been forgotten.
-    redis.call('ZADD', WINDOWS, 'NX', decimal(now_ms() + ttl), key)
-  end
+  -- It may be new, or have been forgotten.
+  if missed_r or in_s == spent or in_r == reserved then forget_in(ttl, key) end
   return in_s, in_r
 end
 

@@ -11,8 +11,14 @@ end
 
 local over = redis.call('ZRANGEBYSCORE', WINDOWS, '-inf', decimal(now_ms()), 'LIMIT', 0, most)
 for _, window in ipairs(over) do
-  redis.call('HDEL', STATE, 's|' .. window, 'r|' .. window, 'x|' .. window)
-  redis.call('ZREM', WINDOWS, window)
+  local stands = redis.call('HMGET', STATE, 's|' .. window, 'r|' .. window)
+  -- A window that begins with time has no end.
+  if string.sub(window, -2) == '|0' and ((stands[1] or '0') ~= '0' or (stands[2] or '0') ~= '0') then
+    redis.call('ZADD', WINDOWS, decimal(now_ms() + DAY), window)
+  else
+    redis.call('HDEL', STATE, 's|' .. window, 'r|' .. window, 'x|' .. window)
+    redis.call('ZREM', WINDOWS, window)
+  end
 end
 gather(most)
 collect(most, settings)

@@ -40,8 +40,8 @@ if not answer then
     redis.call('HSET', key, field, slice)
     if account[2] ~= '' then
       redis.call('PEXPIRE', key, account[5])
-    elseif account[5] > 0 then
-      redis.call('ZADD', WINDOWS, 'NX', decimal(now_ms() + account[5]), account[1])
+    else
+      forget_in(account[5], account[1])
     end
   end
   return {0, place - 1, spent, reserved, first and 1 or 0}

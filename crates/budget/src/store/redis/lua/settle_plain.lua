@@ -16,7 +16,7 @@ if ARGV[4] == '1' then
     for i = 2, #numbers, 2 do
       local spent, reserved = old[i], old[i + 1]
       spent, reserved = spent and spent + numbers[i - 1], reserved and reserved - numbers[i]
-      if not spent or not reserved or spent > 9007199254740991 or reserved < 0 or spent + reserved == 0 then
+      if not spent or not reserved or spent > 9007199254740991 or reserved < 0 then
         is_plain = false
         break
       end
