@@ -102,6 +102,18 @@ async fn a_rotated_secret_goes_on_for_its_grace_and_no_longer() {
     tokio::time::advance(Duration::from_millis(1)).await;
     assert_eq!(lab.check(&first).unwrap_err(), Refusal::Rotated);
     assert!(lab.check(&second).is_ok());
+    // Nobody keeps an old secret for ever.
+    let year = Duration::from_secs(366 * 86_400);
+    let (_, second) = lab
+        .manager
+        .rotate(&Actor::Operator, &key.id, year)
+        .await
+        .map(|(key, new)| {
+            assert!(key.previous.unwrap().until_ms <= lab.clock.now_ms() + 30 * 86_400_000);
+            (key.id, new)
+        })
+        .unwrap();
+    lab.ring.refresh().await.unwrap();
     // Without a grace the old one ends at once; the one before that has ended already.
     let (_, third) = lab.manager.rotate(&Actor::Operator, &key.id, Duration::ZERO).await.unwrap();
     assert_eq!(lab.check_soon(&second).await.unwrap_err(), Refusal::Unknown);

@@ -3,11 +3,12 @@
 
 mod common;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use common::{BEGIN, Lab, as_key, of_role, patterns, settings};
 use mainstay_provider_core::Subject;
-use mainstay_virtual_keys::{Actor, KeySettings, ManageError, Refusal, Role};
+use mainstay_virtual_keys::{Actor, KeySettings, KeyStore as _, ManageError, MemoryStore, Refusal, Role};
 
 /// A manager who may give something, but not all.
 fn bounded() -> KeySettings {
@@ -150,6 +151,8 @@ async fn a_member_manages_nothing_and_a_manager_not_itself() {
     lab.manager.disable(&actor, &manager.id).await.unwrap();
     // Disabled, it can do nothing any more, though its holder is still connected.
     assert!(matches!(lab.manager.enable(&actor, &manager.id).await, Err(ManageError::Forbidden(_))));
+    assert!(matches!(lab.manager.list(&actor).await, Err(ManageError::Forbidden(_))));
+    assert!(matches!(lab.manager.create(&actor, settings("x")).await, Err(ManageError::Forbidden(_))));
 }
 
 #[tokio::test(start_paused = true)]
@@ -225,4 +228,67 @@ async fn keys_make_keys_only_so_deep() {
     }
     let deeper = lab.manager.create(&as_key(&last.id), settings("deeper")).await;
     assert!(matches!(deeper, Err(ManageError::Forbidden(_))));
+}
+
+// What is bounded is bounded by all of them, as they are now.
+#[tokio::test(start_paused = true)]
+async fn what_a_makers_maker_loses_nobody_beneath_it_has_or_gives() {
+    let lab = Lab::new().await;
+    let (first, _) = lab.key(bounded()).await;
+    let (second, _) = lab.key_of(&as_key(&first.id), bounded()).await;
+    let (_, secret) = lab.key_of(&as_key(&second.id), within()).await;
+    let subject = Subject::parse("user:acme-bob").unwrap();
+    let access = lab.check(&secret).unwrap();
+    assert!(access.namespace_named("acme-x").is_ok() && access.may_name_subject(&subject));
+    let narrow = |first: &mut KeySettings| {
+        first.grants.models = Some(patterns(&["main"]));
+        first.grants.caller_namespaces.clear();
+        first.grants.caller_subjects.clear();
+    };
+    lab.manager.update(&Actor::Operator, &first.id, narrow).await.unwrap();
+    let access = lab.check_soon(&secret).await.unwrap();
+    assert!(access.namespace_named("acme-x").is_err() && !access.may_name_subject(&subject));
+    assert!(access.namespace_named("acme").is_ok());
+    let mut child = settings("child");
+    child.grants.models = Some(patterns(&["openai/gpt-4o-mini"]));
+    let made = lab.manager.create(&as_key(&second.id), child).await;
+    assert!(matches!(made, Err(ManageError::Wider(wider)) if wider.what == "models"));
+}
+
+// Nor does the operator give by mistake what would have no effect.
+#[tokio::test(start_paused = true)]
+async fn a_key_is_not_widened_beyond_its_maker_by_anybody() {
+    let lab = Lab::new().await;
+    let (manager, _) = lab.key(bounded()).await;
+    let (child, _) = lab.key_of(&as_key(&manager.id), within()).await;
+    let widen = |child: &mut KeySettings| child.grants.models = None;
+    let widened = lab.manager.update(&Actor::Operator, &child.id, widen).await;
+    assert!(matches!(widened, Err(ManageError::Wider(wider)) if wider.what == "models"));
+}
+
+// Records that somebody else has written: a circle, or a longer line than any that can be made.
+#[tokio::test(start_paused = true)]
+async fn a_key_whose_makers_cannot_all_be_found_is_refused() {
+    let store = MemoryStore::new();
+    let lab = Lab::over(Arc::new(store.clone())).await;
+    let mut keys = Vec::new();
+    for _ in 0..10 {
+        keys.push(lab.key(settings("link")).await);
+    }
+    let ids: Vec<_> = keys.iter().map(|(key, _)| key.id.clone()).collect();
+    for (at, (key, _)) in keys.iter_mut().enumerate().skip(1) {
+        key.maker = Some(ids[at - 1].clone());
+        *key = store.write(key.clone()).await.unwrap();
+    }
+    lab.ring.refresh().await.unwrap();
+    assert!(lab.check(&keys[8].1).is_ok());
+    assert_eq!(lab.check(&keys[9].1).unwrap_err(), Refusal::Disabled);
+    let mut first = keys[0].0.clone();
+    first.maker = Some(ids[1].clone());
+    let first = store.write(first).await.unwrap();
+    lab.ring.refresh().await.unwrap();
+    assert_eq!(lab.check(&keys[1].1).unwrap_err(), Refusal::Disabled);
+    store.delete(&first.id, first.revision).await.unwrap();
+    lab.ring.refresh().await.unwrap();
+    assert_eq!(lab.check(&keys[1].1).unwrap_err(), Refusal::Disabled);
 }
