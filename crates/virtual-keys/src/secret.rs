@@ -242,6 +242,21 @@ mod tests {
         const { assert!(KeySecret::LENGTH <= 55, "one block of SHA-256 with its padding") };
     }
 
+    // 256 bits only if no letter is likelier than another: chi-squared of 62 letters is 61, give or take 11.
+    #[test]
+    fn no_letter_of_a_secret_is_likelier_than_another() {
+        let mut counts = std::collections::HashMap::<char, f64>::new();
+        for _ in 0..2000 {
+            let secret = KeySecret::generate().unwrap();
+            secret.expose()[KeySecret::PREFIX.len()..]
+                .chars()
+                .for_each(|c| *counts.entry(c).or_default() += 1.0);
+        }
+        let expected = 2000.0 * 43.0 / 62.0;
+        let chi_squared: f64 = counts.values().map(|count| (count - expected).powi(2) / expected).sum();
+        assert!(counts.len() == 62 && chi_squared < 150.0, "{chi_squared}");
+    }
+
     // Security test 3
     #[test]
     fn what_could_be_no_secret_is_known_without_a_hash() {
