@@ -6,7 +6,7 @@ use crate::hash::Seeded;
 use crate::store::{AccountKey, Balance, Window};
 
 /// The accounts that were ever used, but for those that nobody asks for any longer. One lock is around all: what is done
-/// under it takes some ten nanoseconds for each account of a call.
+/// under it is short.
 #[derive(Debug, Default)]
 pub(super) struct Accounts {
     places: HashMap<AccountKey, usize, Seeded>,
