@@ -6,7 +6,7 @@ use std::time::Duration;
 use mainstay::Config;
 use mainstay::adapters::{provider, providers};
 use mainstay::config::{
-    BudgetSettings, Document, EnvText, ModelConfig, Problems, ProviderConfig, Span, UnknownPriceSetting,
+    BudgetStoreSetting, Document, EnvText, ModelConfig, Problems, ProviderConfig, Span, UnknownPriceSetting,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -96,8 +96,8 @@ impl GatewayConfig {
         }
         let mut client = Config::read(&mut document);
         document.finish()?;
-        if keys.is_some() {
-            keep_limits(&mut client);
+        if let Some(keys) = &keys {
+            keep_limits(&mut client, keys);
         }
         Ok(Self { server, keys, admin, alerts, client })
     }
@@ -128,14 +128,22 @@ impl GatewayConfig {
     }
 }
 
-/// Keys have limits, and a budget keeps them. Where nobody has said what to do with a model without a price, it is let
-/// through with an alarm: an operator who wanted keys has not asked for prices.
-fn keep_limits(client: &mut Config) {
-    if client.budget.is_none() {
-        client.budget = Some(BudgetSettings::default());
-        let prices = client.prices.get_or_insert_default();
-        prices.unknown.get_or_insert(UnknownPriceSetting::AllowWithAlarm);
+/// Keys have limits, and a budget keeps them: where the keys are, if several gateways share them, so that a limit is one for
+/// all (S1). Where nobody has said what to do with a model without a price, it is let through with an alarm: an operator who
+/// wanted keys has not asked for prices.
+fn keep_limits(client: &mut Config, keys: &KeysConfig) {
+    if client.budget.is_some() {
+        return;
     }
+    let (store, url) = match (&keys.redis_url, &keys.postgres_url) {
+        (Some(url), _) => (BudgetStoreSetting::Redis, Some(url)),
+        (None, Some(url)) => (BudgetStoreSetting::Postgres, Some(url)),
+        (None, None) => (BudgetStoreSetting::Memory, None),
+    };
+    let budget = client.budget.get_or_insert_default();
+    (budget.store, budget.url) = (store, url.cloned());
+    let prices = client.prices.get_or_insert_default();
+    prices.unknown.get_or_insert(UnknownPriceSetting::AllowWithAlarm);
 }
 
 #[cfg(test)]
@@ -144,6 +152,24 @@ mod tests {
 
     fn problems(text: &str) -> Vec<String> {
         GatewayConfig::from_toml(text).unwrap_err().iter().map(ToString::to_string).collect()
+    }
+
+    // S1: limits in the memory of each gateway would be multiplied by their number.
+    #[test]
+    fn the_limits_of_shared_keys_are_kept_where_the_keys_are() {
+        let budget = |keys: &str| {
+            let config = GatewayConfig::from_toml(&format!("[keys]\n{keys}\n")).unwrap();
+            let budget = config.client.budget.unwrap();
+            (budget.store, budget.url)
+        };
+        let url = EnvText::new("redis://one/0");
+        let secret = "secret = \"${S}\"";
+        let redis = budget(&format!("redis_url = \"redis://one/0\"\n{secret}"));
+        assert_eq!(redis, (BudgetStoreSetting::Redis, Some(url.clone())));
+        assert_eq!(budget("file = \"keys.json\""), (BudgetStoreSetting::Memory, None));
+        let own = format!("redis_url = \"redis://one/0\"\n{secret}\n[budget]\nstore = \"memory\"");
+        assert_eq!(budget(&own), (BudgetStoreSetting::Memory, None));
+        assert_eq!(GatewayConfig::from_toml("").unwrap().client.budget, None);
     }
 
     #[test]

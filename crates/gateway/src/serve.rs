@@ -7,6 +7,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use mainstay::budget::Budget;
+use mainstay::config::BudgetStoreSetting;
 use mainstay::virtual_keys::{KeyChange, KeyRing, SecretToken};
 use mainstay::{Client, Events};
 use mainstay_cork::Corked;
@@ -47,6 +48,7 @@ pub(crate) async fn run(
     let budget = client.budget().cloned();
     if let (Some(ring), Some(budget)) = (&ring, &budget) {
         key_limits::follow(ring, budget);
+        warn_of_memory(&config);
     }
     let admin = admin_api(&config, guard, ring.as_ref(), budget.clone()).await?;
     let app = App::new(&config, client, Door::new(ring), shutdown.clone());
@@ -87,6 +89,16 @@ pub(crate) async fn run(
     finish(graceful, &shutdown, config.server.drain_limit.duration()).await?;
     book_all(budget.as_ref()).await;
     Ok(())
+}
+
+/// A month's limit that begins anew with each start is not what an operator expects.
+fn warn_of_memory(config: &GatewayConfig) {
+    let store = config.client.budget.as_ref().map(|budget| budget.store);
+    if store == Some(BudgetStoreSetting::Memory) {
+        tracing::warn!(
+            "what keys have used is counted in memory and begins anew with each start; set [budget] store = \"journal\" and a path"
+        );
+    }
 }
 
 /// No usage row is lost at a graceful stop (G3).

@@ -179,6 +179,13 @@ async fn a_journal_survives_a_killed_gateway_and_tells_the_usage() {
     let mut client = Client::connect(&gateway).await;
     client.send(&request).await;
     client.read_until("word ").await;
+    // A configuration can be checked while its gateway runs.
+    let checked = Command::new(env!("CARGO_BIN_EXE_mainstay"))
+        .arg("check")
+        .arg(gateway.config.path())
+        .output()
+        .unwrap();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
     drop(gateway); // SIGKILL
     let mut gateway = Gateway::start(&config);
     assert!(exchange(&gateway, &request).await.starts_with("HTTP/1.1 429"), "the crash gave the call back");

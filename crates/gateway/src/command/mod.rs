@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use mainstay::config::BudgetStoreSetting::{Journal, Memory};
 use mainstay::{Call, ChatRequest, Client, Error, Events, Message, Severity};
 
 pub(crate) use self::rehearse::whole;
@@ -218,8 +219,8 @@ fn serve_command(file: &ConfigFile, listen: Option<SocketAddr>) -> Result<(), Fa
     }
     let alerts = alerts(&config)?;
     let events = events(alerts.as_ref());
-    let client = client_telling(&config, events.clone())?;
     let guard = guard(&config)?;
+    let client = client_telling(&config, events.clone())?;
     runtime()?.block_on(Alerts::during(alerts, serve::run(config, client, guard, events)))
 }
 
@@ -236,8 +237,7 @@ fn guard(config: &GatewayConfig) -> Result<Option<Guard>, Failure> {
 }
 
 fn check_command(file: &Path) -> Result<(), Failure> {
-    let config = read_config(file)?;
-    client(&config)?;
+    let mut config = read_config(file)?;
     alerts(&config)?;
     if let Some(keys) = &config.keys {
         keys.check(&env)?;
@@ -245,6 +245,11 @@ fn check_command(file: &Path) -> Result<(), Failure> {
     if let Some(admin) = &config.admin {
         admin.token(&env)?;
     }
+    // A gateway may have the journal open, and a check makes no files.
+    if let Some(budget) = config.client.budget.as_mut().filter(|budget| budget.store == Journal) {
+        budget.store = Memory;
+    }
+    client(&config)?;
     print(&format!(
         "{}: in order; {} providers, {} models\n",
         file.display(),
@@ -254,7 +259,9 @@ fn check_command(file: &Path) -> Result<(), Failure> {
 }
 
 fn route_command(file: &ConfigFile, model: &str, explain: bool) -> Result<(), Failure> {
-    let client = client(&file.read()?)?;
+    let mut config = file.read()?;
+    config.client.budget = None; // nothing is spent
+    let client = client(&config)?;
     let call = Call::ask(model, "");
     let runtime = runtime()?;
     let _clock = runtime.enter();
@@ -270,7 +277,8 @@ fn route_command(file: &ConfigFile, model: &str, explain: bool) -> Result<(), Fa
 }
 
 fn models_command(file: &ConfigFile) -> Result<(), Failure> {
-    let config = file.read()?;
+    let mut config = file.read()?;
+    config.client.budget = None; // nothing is spent
     client(&config)?;
     let mut lines = String::new();
     for (name, model) in &config.client.models {
