@@ -100,6 +100,17 @@ impl Process {
         self.budget.stats().store.unwrap().is_away
     }
 
+    /// Some calls have been made, and a share has been taken where the policy says so.
+    async fn until_ready(&self, policy: WhenStoreFails) {
+        sleep(MS(500)).await;
+        let begun = Instant::now();
+        while matches!(policy, WhenStoreFails::Lease { .. }) && self.budget.stats().store.unwrap().leases == 0
+        {
+            assert!(begun.elapsed() < Duration::from_secs(20), "no share: {:?}", self.budget.stats());
+            sleep(MS(20)).await;
+        }
+    }
+
     /// Calls until the store is used again.
     async fn until_back(&self) {
         let begun = Instant::now();
@@ -181,8 +192,7 @@ async fn frozen_under_each_policy(server: &Server, store: fn(&Server, usize) -> 
         let mut times = None;
         process
             .busy(async {
-                // Until it has taken its share.
-                sleep(MS(2_500)).await;
+                process.until_ready(policy).await;
                 server.freeze();
                 let gone = Instant::now();
                 sleep(MS(1_500)).await;
@@ -223,7 +233,7 @@ async fn redis_killed_in_the_middle_of_calls_and_begun_again_loses_no_booking() 
         let process = Arc::new(Process::new(redis_store(&server, number), 10_000_000, policy).await);
         process
             .busy(async {
-                sleep(MS(2_500)).await;
+                process.until_ready(policy).await;
                 server.restart(MS(700)).await;
                 process.until_back().await;
             })

@@ -1,9 +1,11 @@
-//! Connections: made behind the caller's back, thrown away when somebody left in the middle of a question.
+//! Connections: made behind the caller's back, and used again after a caller left in the middle of a question only when they
+//! have answered it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::{Client, Object, Pool};
+use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
@@ -38,7 +40,6 @@ impl Connections {
         statement: &str,
         parameters: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, StoreError> {
-        // Dropped with the future, in the middle of a query as well: then it is not used again.
         let lent = Lent(Some(self.get().await?));
         let work = async {
             let client = lent.client();
@@ -92,7 +93,8 @@ pub(super) fn failed(error: impl std::error::Error + Send + Sync + 'static) -> S
     StoreError::Failed(Box::new(error))
 }
 
-/// A connection that is closed unless it is given back.
+/// A connection that is given back. If the caller leaves before that, it goes back when it has answered what was asked and
+/// another question, for which it has the longest time: a new one would begin slowly, just when the server is slow.
 struct Lent(Option<Client>);
 
 impl Lent {
@@ -107,8 +109,12 @@ impl Lent {
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        if let Some(client) = self.0.take() {
-            drop(Object::take(client));
-        }
+        let Some(client) = self.0.take() else { return };
+        let Ok(runtime) = Handle::try_current() else { return drop(Object::take(client)) };
+        runtime.spawn(async move {
+            if !matches!(tokio::time::timeout(LONGEST, client.simple_query("")).await, Ok(Ok(_))) {
+                drop(Object::take(client));
+            }
+        });
     }
 }

@@ -35,7 +35,8 @@ use crate::usage::{RowsPage, RowsQuery, UsageQuery, UsageTotal};
 /// A clone shares the connections.
 ///
 /// # Cancellation
-/// A dropped operation may have happened; asking again is safe. The connection that it used is closed, not used again.
+/// A dropped operation may have happened; asking again is safe. Its connection is used again when it has answered, and closed
+/// when it has not after 5 seconds.
 ///
 /// # How it fails
 /// It waits for at most 5 seconds; the guard that the budget puts around it waits for 50 ms. It never answers from anything
