@@ -1,22 +1,23 @@
 //! The cache that all clones of a layer share.
 
+mod keeper;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use mainstay_provider_core::{
-    CacheStatus, Call, End, Error, Event, Events, Keep, Level, Namespace, Recording, Reply, ReplyHead,
-    Severity,
-};
+use mainstay_provider_core::{CacheStatus, Call, Error, Event, Events, Keep, Namespace, Reply, Severity};
 
+use self::keeper::{Keeper, is_the_answer};
 use crate::config::{ExactCacheConfig, Sharing};
 use crate::flight::{Flights, Tape};
 use crate::key::{Key, Scope};
+use crate::looks::{Looks, Seen, Turn, wait};
 use crate::memory::{Kept, MemoryStore};
 use crate::plan::{Wants, not_in_the_cache};
 use crate::policy::CachePolicy;
 use crate::second::Second;
 use crate::stats::{Counters, PriceOf, Stats};
-use crate::store::{Entry, ExactStore, StoreError};
+use crate::store::{ExactStore, StoreError};
 
 /// The cache itself, shared by all clones of a layer and all services that it makes. A clone is another handle of it.
 #[derive(Clone)]
@@ -28,6 +29,7 @@ struct Inner {
     policy: Arc<dyn CachePolicy>,
     memory: MemoryStore,
     second: Option<Second>,
+    looks: Looks,
     flights: Arc<Flights>,
     counters: Counters,
     price_of: Option<PriceOf>,
@@ -68,6 +70,7 @@ impl ExactCache {
         Self(Arc::new(Inner {
             memory: MemoryStore::new(config.max_bytes),
             second: second.map(|store| Second::new(store, timeout, failures, events.clone())),
+            looks: Looks::new(),
             flights: Flights::new(),
             counters: Counters::default(),
             purges: AtomicU64::new(0),
@@ -241,16 +244,36 @@ impl ExactCache {
         self.answer(kept, status, call.is_stream())
     }
 
-    /// An entry that somebody has put there since the call was looked at, or that the second level has.
-    pub(crate) async fn look_again(&self, asked: &Asked) -> Option<Arc<Kept>> {
+    /// What the second level has for a call; identical calls at the same time look once.
+    pub(crate) async fn look_elsewhere(&self, asked: &Asked) -> Seen {
+        let Inner { config, looks, .. } = &*self.0;
+        if !asked.wants.look {
+            return Seen::Nothing;
+        }
+        let turn = config.single_flight.then(|| looks.take(asked.key.digest()));
+        let look = match turn {
+            Some(Turn::Wait(seen)) => return wait(seen, config.store_timeout).await,
+            Some(Turn::Mine(look)) => Some(look),
+            None => None,
+        };
+        let seen = self.ask_second_level(&asked.key).await.map_or(Seen::Nothing, Seen::Kept);
+        if let Some(look) = look {
+            look.tell(&seen);
+        }
+        seen
+    }
+
+    /// An entry that somebody has put there since the call was looked at; or that the second level has, if the call has
+    /// `not_yet` looked there.
+    pub(crate) async fn look_again(&self, asked: &Asked, not_yet: bool) -> Option<Arc<Kept>> {
         let Asked { key, wants } = asked;
         if !wants.look {
             return None;
         }
         let kept = self.0.memory.find(key).filter(|kept| wants.takes(kept).is_some());
         match kept {
-            Some(kept) => Some(kept),
-            None => self.ask_second_level(key).await.filter(|kept| wants.takes(kept).is_some()),
+            None if not_yet => self.ask_second_level(key).await.filter(|kept| wants.takes(kept).is_some()),
+            kept => kept,
         }
     }
 
@@ -292,51 +315,6 @@ impl ExactCache {
         } else {
             let tape = tape.clone();
             reply.on_end_keeping(Keep::Answer, move |end| keeper.keep(keeper.record(end), end, &tape))
-        }
-    }
-}
-
-/// Whether a reply is what its call asked for: not another cache's answer, not a lesser rung's, not one to half of the
-/// conversation.
-fn is_the_answer(head: &ReplyHead) -> bool {
-    matches!(head.cache, CacheStatus::Bypass | CacheStatus::Miss | CacheStatus::Vetoed { .. })
-        && head.level == Level::Primary
-        && head.shortened == 0
-}
-
-/// Keeps an answer when it is complete.
-struct Keeper {
-    cache: ExactCache,
-    asked: Asked,
-    head: Box<ReplyHead>,
-    purges: u64,
-}
-
-impl Keeper {
-    fn record(&self, end: &End) -> Option<Recording> {
-        if self.asked.wants.tool_calls { Recording::of_with_tool_calls(end) } else { Recording::of(end) }
-    }
-
-    fn keep(&self, recording: Option<Recording>, end: &End, tape: &Tape) {
-        let Inner { config, memory, second, counters, price_of, purges, .. } = &*self.cache.0;
-        let Some(recording) = recording.map(|recording| recording.by(&self.head)) else {
-            if end.is_complete() {
-                counters.not_stored.one();
-            }
-            return;
-        };
-        let worth = counters.worth(&recording, price_of.as_ref());
-        // Those who shared the call did not pay for one of their own.
-        (0..tape.followers()).for_each(|_| worth.count());
-        let too_long = recording.bytes() as u64 > config.max_entry_bytes;
-        if too_long || purges.load(Ordering::SeqCst) != self.purges {
-            return counters.not_stored.one();
-        }
-        counters.stored.one();
-        let entry = Entry::new(recording, self.asked.wants.ttl, config.stale_for);
-        memory.keep(&self.asked.key, &entry, worth);
-        if let Some(second) = second {
-            second.put_behind(self.asked.key.clone(), entry);
         }
     }
 }

@@ -9,6 +9,7 @@ pub mod contract;
 mod flight;
 mod key;
 mod layer;
+mod looks;
 mod memory;
 mod plan;
 mod policy;

@@ -1,14 +1,19 @@
 //! The second level in Redis.
 
+mod clock;
+mod value;
+
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::{Buf as _, Bytes};
-use mainstay_provider_core::{Digest, Recording};
+use bytes::Bytes;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, RedisError, cmd, pipe};
 
+use tokio::time::Instant;
+
+use self::clock::ServerClock;
 use crate::key::{Key, Scope};
 use crate::store::{Entry, ExactStore, StoreError, StoreFuture};
 
@@ -73,8 +78,9 @@ pub struct InvalidRedis(#[source] RedisError);
 
 /// Answers in Redis, or in anything that speaks its protocol, shared by several processes.
 ///
-/// An entry is one key with `SET … PX`, so the server forgets it by itself; a look-up is one round trip. How old an entry is
-/// follows from what is left of its time by the server's clock: the clocks of the machines need not agree.
+/// An entry is one key with `SET … PX`, so the server forgets it by itself; a look-up is one `GET`. Its value says when it was
+/// made by the server's clock, which is asked for (`TIME`) with the first look-up of a connection and once a minute: the
+/// clocks of the machines need not agree.
 ///
 /// A clone is another handle of the same connection, which is made when it is first needed and again when it broke.
 #[derive(Clone)]
@@ -83,10 +89,23 @@ pub struct RedisStore(Arc<Inner>);
 struct Inner {
     client: Client,
     config: RedisConfig,
-    /// The connection, and how many there were before it.
-    connection: Mutex<(u64, Option<MultiplexedConnection>)>,
+    /// None when it is first needed, and after it broke.
+    connection: Mutex<Option<Connected>>,
     /// One connects at a time; the others wait for that.
     connecting: tokio::sync::Mutex<()>,
+}
+
+/// A connection, and what is known of the clock at its other end.
+#[derive(Clone)]
+struct Connected {
+    connection: MultiplexedConnection,
+    clock: Option<ServerClock>,
+}
+
+impl Connected {
+    fn clock(&self) -> Option<ServerClock> {
+        self.clock.filter(ServerClock::is_good)
+    }
 }
 
 impl RedisStore {
@@ -96,11 +115,15 @@ impl RedisStore {
     /// When the address cannot be read.
     pub fn new(config: RedisConfig) -> Result<Self, InvalidRedis> {
         let client = Client::open(config.url.as_str()).map_err(InvalidRedis)?;
-        let (connection, connecting) = (Mutex::new((0, None)), tokio::sync::Mutex::new(()));
+        let (connection, connecting) = (Mutex::new(None), tokio::sync::Mutex::new(()));
         Ok(Self(Arc::new(Inner { client, config, connection, connecting })))
     }
 
     async fn connection(&self) -> Result<MultiplexedConnection, StoreError> {
+        self.connected().await.map(|connected| connected.connection)
+    }
+
+    async fn connected(&self) -> Result<Connected, StoreError> {
         if let Some(connection) = self.known() {
             return Ok(connection);
         }
@@ -113,27 +136,56 @@ impl RedisStore {
             AsyncConnectionConfig::new().set_connection_timeout(Some(LONGEST)).set_response_timeout(None);
         let made = self.0.client.get_multiplexed_async_connection_with_config(&config).await;
         let made = made.map_err(|error| StoreError::Failed(error.into()))?;
-        let mut place = self.place();
-        place.1 = Some(made.clone());
+        let made = Connected { connection: made, clock: None };
+        *self.place() = Some(made.clone());
         Ok(made)
     }
 
-    fn known(&self) -> Option<MultiplexedConnection> {
-        self.place().1.clone()
+    fn known(&self) -> Option<Connected> {
+        self.place().clone()
     }
 
-    fn place(&self) -> std::sync::MutexGuard<'_, (u64, Option<MultiplexedConnection>)> {
-        // Two plain values: a panic elsewhere leaves them as good as they were.
+    fn place(&self) -> std::sync::MutexGuard<'_, Option<Connected>> {
+        // Plain values: a panic elsewhere leaves them as good as they were.
         self.0.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lose_connection(&self) {
-        let lost = {
-            let mut place = self.place();
-            place.0 += 1;
-            place.1.take()
-        };
+        let lost = self.place().take();
         drop(lost);
+    }
+
+    /// What stands under a name, and the server's clock: most often that is known, and nothing but the value is asked for.
+    async fn look(&self, name: &str) -> Result<(Option<Bytes>, ServerClock), StoreError> {
+        let mut connected = self.connected().await?;
+        let clock = connected.clock();
+        let connection = &mut connected.connection;
+        let looked = match clock {
+            Some(clock) => cmd("GET").arg(name).query_async(connection).await.map(|value| (value, clock)),
+            None => {
+                let asked = Instant::now();
+                let both = pipe().cmd("GET").arg(name).cmd("TIME").query_async(connection).await;
+                both.map(|(value, time)| (value, self.clock_says(asked, time)))
+            }
+        };
+        looked.map_err(|error| self.failed(error))
+    }
+
+    async fn clock(&self, connected: &mut Connected) -> Result<ServerClock, StoreError> {
+        if let Some(clock) = connected.clock() {
+            return Ok(clock);
+        }
+        let asked = Instant::now();
+        let time = cmd("TIME").query_async(&mut connected.connection).await;
+        time.map(|time| self.clock_says(asked, time)).map_err(|error| self.failed(error))
+    }
+
+    fn clock_says(&self, asked: Instant, time: (u64, u64)) -> ServerClock {
+        let clock = ServerClock::new(asked, time);
+        if let Some(connected) = &mut *self.place() {
+            connected.clock = Some(clock);
+        }
+        clock
     }
 
     fn failed(&self, error: RedisError) -> StoreError {
@@ -188,24 +240,30 @@ fn push_hex(text: &mut String, bytes: &[u8]) {
     }
 }
 
+/// An entry with its age. `None` when its time is over: the server would have forgotten it, but somebody may have put it there
+/// for ever. And when it was made in the time to come: that cannot be dated, since another server's clock is not this one's.
+fn aged(mut entry: Entry, made: u64, now: u64) -> Option<Entry> {
+    if made > now.saturating_add(MOST_AHEAD_MS) {
+        return None;
+    }
+    entry.age = Duration::from_millis(now.saturating_sub(made));
+    (entry.age < entry.kept_for()).then_some(entry)
+}
+
+/// What two who asked for the server's time may differ by.
+const MOST_AHEAD_MS: u64 = 1_000;
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 impl ExactStore for RedisStore {
     fn get<'a>(&'a self, key: &'a Key) -> StoreFuture<'a, Option<Entry>> {
         Box::pin(async move {
-            let name = self.key(key);
-            let mut connection = self.connection().await?;
-            let (value, left): (Option<Bytes>, i64) = pipe()
-                .cmd("GET")
-                .arg(&name)
-                .cmd("PTTL")
-                .arg(&name)
-                .query_async(&mut connection)
-                .await
-                .map_err(|error| self.failed(error))?;
-            // Below zero: it has gone in between, or somebody else put it there for ever.
-            let (Some(value), Ok(left)) = (value, u64::try_from(left)) else { return Ok(None) };
-            let mut entry = read(value, key.digest()).ok_or(StoreError::Damaged)?;
-            entry.age = entry.kept_for().saturating_sub(Duration::from_millis(left));
-            Ok(Some(entry))
+            let (value, clock) = self.look(&self.key(key)).await?;
+            let Some(value) = value else { return Ok(None) };
+            let (entry, made) = value::read(value, key.digest()).ok_or(StoreError::Damaged)?;
+            Ok(aged(entry, made, clock.at_most()))
         })
     }
 
@@ -213,14 +271,15 @@ impl ExactStore for RedisStore {
         Box::pin(async move {
             let left = entry.kept_for().saturating_sub(entry.age).as_millis();
             let Ok(left @ 1..) = i64::try_from(left) else { return Ok(()) };
-            let value = write(entry, key.digest(), self.0.config.compress_over);
-            let mut connection = self.connection().await?;
+            let mut connected = self.connected().await?;
+            let made = self.clock(&mut connected).await?.at_least().saturating_sub(millis(entry.age));
+            let value = value::write(entry, made, key.digest(), self.0.config.compress_over);
             cmd("SET")
                 .arg(self.key(key))
                 .arg(value)
                 .arg("PX")
                 .arg(left)
-                .query_async::<()>(&mut connection)
+                .query_async::<()>(&mut connected.connection)
                 .await
                 .map_err(|error| self.failed(error))
         })
@@ -284,66 +343,6 @@ impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("RedisStore").field(&self.0.config).finish()
     }
-}
-
-/// The value of a key: what it is, the checksum of the rest, whose key it is, its times, how it is packed, and the answer.
-const MAGIC: &[u8] = b"mainstay exact 1\n";
-const CHECKSUM: usize = 4;
-const HEAD: usize = MAGIC.len() + CHECKSUM + 32 + 8 + 8 + 1;
-
-/// No answer that was kept is larger when it is unpacked: what says so is not one of ours.
-const MOST_UNPACKED: usize = 256 << 20;
-
-fn write(entry: &Entry, key: &Digest, compress_over: usize) -> Vec<u8> {
-    let answer = entry.recording.to_bytes();
-    let packed = (answer.len() > compress_over).then(|| lz4_flex::compress_prepend_size(&answer));
-    let body = packed.as_deref().unwrap_or(&answer);
-    let mut value = Vec::with_capacity(HEAD + body.len());
-    value.extend_from_slice(MAGIC);
-    value.extend_from_slice(&[0; CHECKSUM]);
-    value.extend_from_slice(key.as_bytes());
-    for time in [entry.ttl, entry.stale_for] {
-        value.extend_from_slice(&u64::try_from(time.as_millis()).unwrap_or(u64::MAX).to_le_bytes());
-    }
-    value.push(u8::from(packed.is_some()));
-    value.extend_from_slice(body);
-    let (head, rest) = value.split_at_mut(MAGIC.len() + CHECKSUM);
-    head[MAGIC.len()..].copy_from_slice(&checksum(rest));
-    value
-}
-
-fn read(mut value: Bytes, key: &Digest) -> Option<Entry> {
-    let (sum, rest) = value.strip_prefix(MAGIC)?.split_first_chunk::<CHECKSUM>()?;
-    let is_sound = *sum == checksum(rest);
-    let (whose, rest) = rest.split_first_chunk::<32>()?;
-    let (ttl, rest) = rest.split_first_chunk::<8>()?;
-    let (stale_for, rest) = rest.split_first_chunk::<8>()?;
-    let is_packed = match rest.first()? {
-        0 => false,
-        1 => true,
-        _ => return None,
-    };
-    if !is_sound || whose != key.as_bytes() {
-        return None;
-    }
-    let (ttl, stale_for) = (time(*ttl), time(*stale_for));
-    value.advance(HEAD);
-    let answer = if is_packed { unpack(&value)?.into() } else { value };
-    Some(Entry::new(Recording::from_bytes(answer)?, ttl, stale_for))
-}
-
-fn time(bytes: [u8; 8]) -> Duration {
-    Duration::from_millis(u64::from_le_bytes(bytes))
-}
-
-fn unpack(packed: &[u8]) -> Option<Vec<u8>> {
-    let (size, rest) = lz4_flex::block::uncompressed_size(packed).ok()?;
-    (size <= MOST_UNPACKED).then(|| lz4_flex::decompress(rest, size).ok()).flatten()
-}
-
-/// CRC-32: it is there against damage; against a value of another key there is the digest.
-fn checksum(bytes: &[u8]) -> [u8; CHECKSUM] {
-    crc32fast::hash(bytes).to_le_bytes()
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use tower_service::Service;
 
 use crate::cache::{Asked, ExactCache, Plan};
 use crate::flight::{Answered, Begun, Following, Member, Tape, Wanted, timed_out};
+use crate::looks::Seen;
 use crate::memory::Kept;
 use crate::plan::not_in_the_cache;
 
@@ -113,9 +114,18 @@ where
         if self.asked.wants.only {
             return self.answer_from_cache_only().await;
         }
+        let seen = self.look_first().await;
+        if let Seen::Kept(kept) = &seen
+            && let Some(reply) = self.hit(kept)
+        {
+            return Ok(reply);
+        }
+        let mut not_yet = matches!(seen, Seen::Unknown);
         let mut joins = 2;
         loop {
-            let member = self.member(joins > 0);
+            let member = self.member(joins > 0, not_yet);
+            // Whatever comes of it, the next look is at another time.
+            not_yet = true;
             joins -= i32::from(!member.leads());
             let begun = match self.deadline().filter(|_| !member.leads()) {
                 None => member.begun().await,
@@ -129,8 +139,15 @@ where
         }
     }
 
+    /// What the second level has. A hit there needs no flight; and a call that joins one need not look.
+    async fn look_first(&self) -> Seen {
+        let is_to_look = self.cache.has_second_level()
+            && !(self.may_join() && self.cache.flights().is_under_way(self.wanted()));
+        if is_to_look { self.cache.look_elsewhere(&self.asked).await } else { Seen::Unknown }
+    }
+
     async fn answer_from_cache_only(self) -> Result<Reply, Error> {
-        let kept = self.cache.look_again(&self.asked).await;
+        let kept = self.cache.look_again(&self.asked, true).await;
         if let Some(reply) = kept.and_then(|kept| self.hit(&kept)) {
             return Ok(reply);
         }
@@ -145,28 +162,41 @@ where
         self.call.context().deadline
     }
 
-    /// Joins those who ask the same, or begins; alone if the call wants no answer of another, or if its own is not to be kept
-    /// or shared.
-    fn member(&self, may_join: bool) -> Member {
-        let Asked { key, wants } = &self.asked;
-        let flights = self.cache.flights();
-        let max_bytes = self.cache.max_entry_bytes();
-        let wanted =
-            Wanted { digest: *key.digest(), as_stream: self.call.is_stream(), deadline: self.deadline() };
-        let may_join = may_join && wants.look && self.cache.config().single_flight;
-        if may_join && wants.store {
-            return flights.join_or_lead(wanted, |tape| Box::pin(self.upstream(tape)), max_bytes);
-        }
-        let joined = if may_join { flights.join(wanted) } else { None };
-        joined.unwrap_or_else(|| Member::alone(wanted, |tape| Box::pin(self.upstream(tape)), max_bytes))
+    fn wanted(&self) -> Wanted {
+        let digest = *self.asked.key.digest();
+        Wanted { digest, as_stream: self.call.is_stream(), deadline: self.deadline() }
     }
 
-    /// The upstream call of this and of all who join it.
-    fn upstream(&self, tape: Arc<Tape>) -> impl Future<Output = Result<Answered, Error>> + Send + use<S> {
+    fn may_join(&self) -> bool {
+        self.asked.wants.look && self.cache.config().single_flight
+    }
+
+    /// Joins those who ask the same, or begins; alone if the call wants no answer of another, or if its own is not to be kept
+    /// or shared.
+    fn member(&self, may_join: bool, not_yet: bool) -> Member {
+        let flights = self.cache.flights();
+        let max_bytes = self.cache.max_entry_bytes();
+        let wanted = self.wanted();
+        let may_join = may_join && self.may_join();
+        if may_join && self.asked.wants.store {
+            return flights.join_or_lead(wanted, |tape| Box::pin(self.upstream(tape, not_yet)), max_bytes);
+        }
+        let joined = if may_join { flights.join(wanted) } else { None };
+        joined.unwrap_or_else(|| {
+            Member::alone(wanted, |tape| Box::pin(self.upstream(tape, not_yet)), max_bytes)
+        })
+    }
+
+    /// The upstream call of this and of all who join it. If they have `not_yet` looked into the second level, it begins there.
+    fn upstream(
+        &self,
+        tape: Arc<Tape>,
+        not_yet: bool,
+    ) -> impl Future<Output = Result<Answered, Error>> + Send + use<S> {
         let (cache, inner, call, asked) =
             (self.cache.clone(), self.inner.clone(), self.call.clone(), self.asked.clone());
         async move {
-            if let Some(kept) = cache.look_again(&asked).await {
+            if let Some(kept) = cache.look_again(&asked, not_yet).await {
                 return Ok(Answered::Kept(kept));
             }
             let reply = ask_inner(inner, call.clone()).await?;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use common::{Lab, call, call_of, chunks, counting, lab_with, pieces, streaming};
 use mainstay_cache_exact::{ExactCacheLayer, Key, RedisConfig, RedisStore, Sharing, contract};
 use mainstay_provider_core::test_kit::{Scripted, Step};
-use mainstay_provider_core::{Namespace, Provider};
+use mainstay_provider_core::{CacheStatus, Namespace, Provider};
 use tokio::time::Instant;
 
 /// A server of its own, gone with this.
@@ -151,6 +151,32 @@ async fn an_entry_is_forgotten_by_the_server_when_its_time_is_over() {
     assert!((140_000..=150_000).contains(&left), "{left}");
     // Neither the tenant nor the question can be read from it.
     assert!(key.starts_with("mainstay:exact:1:") && !key.contains("acme"), "{key}");
+}
+
+// However long the server would keep it: its age is when it was made, by the server's clock.
+#[tokio::test]
+async fn an_entry_that_somebody_keeps_for_ever_has_its_age_and_its_end() {
+    let Some(server) = Server::start() else { return };
+    let lab = || {
+        let builder = ExactCacheLayer::builder().second_level(server.store());
+        lab_with(builder.ttl(Duration::from_millis(200)).stale_for(Duration::ZERO), counting())
+    };
+    lab().text(call("a")).await;
+    let begun = Instant::now();
+    written(&server, 1).await;
+    let key = server.cli(&["KEYS", "*"]);
+    assert_eq!(server.cli(&["PERSIST", &key]), "1");
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let reply = lab().ask(call("a")).await;
+    let longest = begun.elapsed() + Duration::from_millis(20);
+    match reply.head.cache {
+        CacheStatus::Hit { age } => assert!(age >= Duration::from_millis(50) && age <= longest, "{age:?}"),
+        // This machine was busy for that long.
+        _ => assert!(longest > Duration::from_millis(200)),
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(server.cli(&["EXISTS", &key]), "1");
+    assert_eq!(lab().status(call("a")).await, "miss");
 }
 
 #[tokio::test]

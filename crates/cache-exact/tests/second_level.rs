@@ -150,6 +150,44 @@ async fn many_who_miss_at_once_look_once() {
     assert_eq!((store.asked(), lab.calls()), (2, 1), "one look and one write");
 }
 
+#[tokio::test(start_paused = true)]
+async fn many_who_hit_at_once_look_once_and_ask_nobody() {
+    let store = Moody::new(Mood::Well);
+    lab_with(with(&store), counting()).text(call("a")).await;
+    settle().await;
+    store.be(Mood::Slow(Duration::from_millis(20)));
+    let (lab, asked) = (lab_with(with(&store), counting()), store.asked());
+    let begun = Instant::now();
+    let statuses = join_all((0..50).map(|_| lab.status(call("a")))).await;
+    assert_eq!(begun.elapsed().as_millis(), 20);
+    assert!(statuses.iter().all(|status| *status == "hit"), "{statuses:?}");
+    assert_eq!((store.asked() - asked, lab.calls(), lab.cache.stats().hits), (1, 0, 50));
+}
+
+// S1: whoever looks may go, or may not be polled any more.
+#[tokio::test(start_paused = true)]
+async fn one_who_looks_and_goes_or_stops_holds_nobody_up() {
+    for goes in [true, false] {
+        let store = Moody::new(Mood::Slow(Duration::from_millis(40)));
+        let lab = lab_with(with(&store), counting());
+        let mut first = Box::pin(lab.service.ask(call("a")));
+        assert!(tokio::time::timeout(Duration::ZERO, &mut first).await.is_err(), "it looks");
+        let begun = Instant::now();
+        let others = join_all((0..10).map(|_| lab.status(call("a"))));
+        let kept = if goes {
+            drop(first);
+            None
+        } else {
+            Some(first)
+        };
+        others.await;
+        // The look of the one who went is made again, once for all.
+        let longest = if goes { 40 } else { 50 };
+        assert_eq!((begun.elapsed().as_millis(), lab.calls()), (longest, 1), "goes: {goes}");
+        drop(kept);
+    }
+}
+
 // S1, S2
 #[tokio::test(start_paused = true)]
 async fn a_frozen_store_costs_50_ms_on_the_first_calls_and_nothing_after() {

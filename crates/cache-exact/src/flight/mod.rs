@@ -90,6 +90,13 @@ impl Flights {
         joined.ok()
     }
 
+    /// Whether there is one to join just now.
+    pub(crate) fn is_under_way(&self, wanted: Wanted) -> bool {
+        // It may turn out to be the last handle of it, and its drop takes the lock.
+        let flight = self.shard(&wanted.digest).get(&wanted.digest).and_then(Weak::upgrade);
+        flight.is_some_and(|flight| flight.suits(wanted) && flight.tape.is_open())
+    }
+
     fn shard(&self, digest: &Digest) -> MutexGuard<'_, HashMap<Digest, Weak<Flight>>> {
         let shard = usize::from(digest.as_bytes()[31]) % SHARDS;
         // A map of pointers: a panic elsewhere leaves it as good as it was.

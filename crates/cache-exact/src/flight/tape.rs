@@ -60,6 +60,11 @@ impl Tape {
         Some(reel.readers.len() - 1)
     }
 
+    /// Whether a new reader would get a number.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.lock().closed
+    }
+
     pub(crate) fn leave(&self, number: usize) {
         self.lock().readers[number] = None;
     }
