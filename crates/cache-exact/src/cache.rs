@@ -252,7 +252,7 @@ impl ExactCache {
         }
         let turn = config.single_flight.then(|| looks.take(asked.key.digest()));
         let look = match turn {
-            Some(Turn::Wait(seen)) => return wait(seen, config.store_timeout).await,
+            Some(Turn::Wait(seen)) => return Box::pin(wait(seen, config.store_timeout)).await,
             Some(Turn::Mine(look)) => Some(look),
             None => None,
         };

@@ -124,12 +124,17 @@ impl RedisStore {
     }
 
     async fn connected(&self) -> Result<Connected, StoreError> {
-        if let Some(connection) = self.known() {
-            return Ok(connection);
+        match self.known() {
+            Some(connected) => Ok(connected),
+            // What is seldom done must not make every look-up's future large.
+            None => Box::pin(self.connect()).await,
         }
+    }
+
+    async fn connect(&self) -> Result<Connected, StoreError> {
         let _connecting = self.0.connecting.lock().await;
-        if let Some(connection) = self.known() {
-            return Ok(connection);
+        if let Some(connected) = self.known() {
+            return Ok(connected);
         }
         // Whoever asks has a timeout of its own, which is shorter.
         let config =
@@ -158,17 +163,21 @@ impl RedisStore {
     /// What stands under a name, and the server's clock: most often that is known, and nothing but the value is asked for.
     async fn look(&self, name: &str) -> Result<(Option<Bytes>, ServerClock), StoreError> {
         let mut connected = self.connected().await?;
-        let clock = connected.clock();
-        let connection = &mut connected.connection;
-        let looked = match clock {
-            Some(clock) => cmd("GET").arg(name).query_async(connection).await.map(|value| (value, clock)),
-            None => {
-                let asked = Instant::now();
-                let both = pipe().cmd("GET").arg(name).cmd("TIME").query_async(connection).await;
-                both.map(|(value, time)| (value, self.clock_says(asked, time)))
-            }
+        let Some(clock) = connected.clock() else {
+            return Box::pin(self.look_at_both(name, connected)).await;
         };
-        looked.map_err(|error| self.failed(error))
+        let value = cmd("GET").arg(name).query_async(&mut connected.connection).await;
+        value.map(|value| (value, clock)).map_err(|error| self.failed(error))
+    }
+
+    async fn look_at_both(
+        &self,
+        name: &str,
+        mut connected: Connected,
+    ) -> Result<(Option<Bytes>, ServerClock), StoreError> {
+        let asked = Instant::now();
+        let both = pipe().cmd("GET").arg(name).cmd("TIME").query_async(&mut connected.connection).await;
+        both.map(|(value, time)| (value, self.clock_says(asked, time))).map_err(|error| self.failed(error))
     }
 
     async fn clock(&self, connected: &mut Connected) -> Result<ServerClock, StoreError> {

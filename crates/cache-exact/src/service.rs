@@ -55,8 +55,11 @@ where
             Plan::Answer(answer) => ExactFuture(State::Ready(Some(answer))),
             Plan::Leave => ExactFuture(State::Asking(Box::pin(ask_inner(self.inner.clone(), call)))),
             Plan::Ask(asked) => {
+                let looks = self.cache.has_second_level() || asked.wants.only;
                 let asking = Asking { cache: self.cache.clone(), inner: self.inner.clone(), call, asked };
-                ExactFuture(State::Asking(Box::pin(asking.run())))
+                let asking: BoxFuture<_> =
+                    if looks { Box::pin(asking.run()) } else { Box::pin(asking.fly(true)) };
+                ExactFuture(State::Asking(asking))
             }
         }
     }
@@ -110,9 +113,11 @@ impl<S> Asking<S>
 where
     S: Service<Call, Response = Reply, Error = Error, Future: Send + 'static> + Clone + Send + Sync + 'static,
 {
+    /// A hit in the second level needs no more than this, so what follows a miss has a box of its own: the larger
+    /// the future, the longer it takes to find memory for it.
     async fn run(self) -> Result<Reply, Error> {
         if self.asked.wants.only {
-            return self.answer_from_cache_only().await;
+            return Box::pin(self.answer_from_cache_only()).await;
         }
         let seen = self.look_first().await;
         if let Seen::Kept(kept) = &seen
@@ -120,7 +125,13 @@ where
         {
             return Ok(reply);
         }
-        let mut not_yet = matches!(seen, Seen::Unknown);
+        let not_yet = matches!(seen, Seen::Unknown);
+        drop(seen);
+        Box::pin(self.fly(not_yet)).await
+    }
+
+    /// Shares the upstream call of those who ask the same, or makes it.
+    async fn fly(self, mut not_yet: bool) -> Result<Reply, Error> {
         let mut joins = 2;
         loop {
             let member = self.member(joins > 0, not_yet);
@@ -141,9 +152,10 @@ where
 
     /// What the second level has. A hit there needs no flight; and a call that joins one need not look.
     async fn look_first(&self) -> Seen {
-        let is_to_look = self.cache.has_second_level()
-            && !(self.may_join() && self.cache.flights().is_under_way(self.wanted()));
-        if is_to_look { self.cache.look_elsewhere(&self.asked).await } else { Seen::Unknown }
+        if self.may_join() && self.cache.flights().is_under_way(self.wanted()) {
+            return Seen::Unknown;
+        }
+        self.cache.look_elsewhere(&self.asked).await
     }
 
     async fn answer_from_cache_only(self) -> Result<Reply, Error> {

@@ -73,3 +73,12 @@ fn a_value_that_says_not_when_it_was_made_is_none() {
     old[15] = b'1';
     assert!(read(old.into(), &key("a")).is_none());
 }
+
+// The allocator has memory for less than a KiB at hand, and for more it tidies up first.
+#[test]
+fn a_look_up_is_a_small_future() {
+    let store = RedisStore::new(RedisConfig::new("redis://localhost")).unwrap();
+    let key = Key::of(&Call::ask("m", "a"), &Sharing::PerNamespace);
+    let size = size_of_val(&*store.get(&key));
+    assert!(size <= 1_000, "{size}");
+}
