@@ -8,9 +8,9 @@ use tokio::runtime::{Handle, Id};
 
 use crate::socket::Socket;
 
-/// So many writes go out at once. With eight a peer is woken an eighth as often, and the first waits for seven others
+/// So many writes go out at once: a peer is woken a sixteenth as often, and the first waits for fifteen others
 /// that were ready anyway.
-const MOST_WRITES: usize = 8;
+const MOST_WRITES: usize = 16;
 /// So many bytes wait together at most.
 const MOST_BYTES: usize = 32 << 10;
 

@@ -130,6 +130,9 @@ impl Limiter {
 
     /// How long a call waits that comes after `ahead`, if nothing else happens; zero when it may go now.
     pub(crate) fn wait(&self, ahead: &Amounts, cost: &Amounts, now: Instant) -> Duration {
+        if self.is_unbounded() {
+            return Duration::ZERO;
+        }
         let mut wait = match self.paused_until {
             Some(until) => until.saturating_duration_since(now),
             None => Duration::ZERO,
@@ -150,6 +153,16 @@ impl Limiter {
             wait = wait.max(self.paces[of as usize].wait(ahead[of], now));
         }
         wait
+    }
+
+    /// Whether nobody has set a limit: not the configuration, not the provider, not experience. Most deployments are so,
+    /// and are asked twice for each call.
+    fn is_unbounded(&self) -> bool {
+        self.paused_until.is_none()
+            && self.learned.is_none()
+            && self.reported.iter().all(Option::is_none)
+            && self.paces.iter().all(Pace::is_free)
+            && Dimension::ALL.into_iter().all(|of| self.rules.limits[of] == u64::MAX)
     }
 
     /// Reserves what a call costs.
@@ -348,6 +361,9 @@ impl Limiter {
 
     /// The share that is left of the scarcest limit, lowered when it will not last.
     pub(crate) fn headroom(&self, ahead: &Amounts, now: Instant) -> f32 {
+        if self.is_unbounded() {
+            return 1.0;
+        }
         let typical = Amounts::call(self.mean_input as u64, self.mean_output as u64);
         if !self.wait(ahead, &typical, now).is_zero() {
             return 0.0;

@@ -47,6 +47,11 @@ impl Pace {
         self.per_second
     }
 
+    /// Whether it holds nobody back.
+    pub(crate) fn is_free(&self) -> bool {
+        self.per_second.is_none()
+    }
+
     /// How long a call waits that comes after `ahead`.
     pub(crate) fn wait(&self, ahead: u64, now: Instant) -> Duration {
         let Some(rate) = self.per_second else { return Duration::ZERO };
