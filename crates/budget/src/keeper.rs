@@ -63,7 +63,7 @@ impl Core {
     /// Keeps of each limit that says so a share for this process.
     async fn keep_shares(self: &Arc<Self>, guard: &Guard) -> Result<(), StoreError> {
         // What was spent while the store was away is booked first.
-        if self.outbox.figures().0 > 0 {
+        if self.outbox.is_behind() {
             return Ok(());
         }
         let now_ms = self.clock.now_ms();

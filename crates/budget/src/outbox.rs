@@ -20,11 +20,13 @@ pub(crate) struct Owed {
     pub(crate) plan: Plan,
     pub(crate) actual: Vec<u64>,
     pub(crate) rows: Vec<Arc<UsageRow>>,
+    /// Whether it is of a time when the store was away.
+    pub(crate) is_late: bool,
 }
 
 impl Owed {
     pub(crate) fn settlement(&self, now_ms: u64) -> Settlement<'_> {
-        let Self { hold, plan, actual, rows } = self;
+        let Self { hold, plan, actual, rows, .. } = self;
         Settlement { hold: *hold, charges: &plan.charges, actual, rows, now_ms }
     }
 }
@@ -45,6 +47,8 @@ struct State {
     workers: usize,
     /// What they have in their hands.
     in_hand: usize,
+    /// How many of them are late.
+    late: usize,
     dropped: u64,
 }
 
@@ -61,10 +65,12 @@ impl Outbox {
     /// Takes one to be booked; gives back the oldest if there are too many.
     fn put(&self, owed: Owed) -> (bool, Option<Owed>) {
         let mut state = self.lock();
+        state.late += usize::from(owed.is_late);
         state.waiting.push_back(owed);
         let too_many = state.waiting.len() > self.most;
         let dropped = if too_many { state.waiting.pop_front() } else { None };
         state.dropped += u64::from(too_many);
+        state.late -= usize::from(dropped.as_ref().is_some_and(|dropped| dropped.is_late));
         (state.wants_worker(), dropped)
     }
 
@@ -79,9 +85,10 @@ impl Outbox {
         next
     }
 
-    fn is_booked(&self) {
+    fn is_booked(&self, was_late: bool) {
         let mut state = self.lock();
         state.in_hand -= 1;
+        state.late -= usize::from(was_late);
         if state.is_empty() {
             drop(state);
             self.empty.notify_waiters();
@@ -89,8 +96,9 @@ impl Outbox {
     }
 
     /// One that could not be booked comes first again. Says whether the worker goes on: one alone tries while the store is away.
-    fn put_back(&self, owed: Owed) -> bool {
+    fn put_back(&self, mut owed: Owed) -> bool {
         let mut state = self.lock();
+        state.late += usize::from(!std::mem::replace(&mut owed.is_late, true));
         state.waiting.push_front(owed);
         state.in_hand -= 1;
         let goes_on = state.workers == 1;
@@ -102,6 +110,12 @@ impl Outbox {
     pub(crate) fn figures(&self) -> (usize, u64) {
         let state = self.lock();
         (state.waiting.len() + state.in_hand, state.dropped)
+    }
+
+    /// Whether something is not booked yet that is of a time when the store was away. A process that is busy always has
+    /// something that is on its way.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.lock().late > 0
     }
 
     /// Waits until all is booked; says how many were not by then.
@@ -135,7 +149,8 @@ impl State {
 
 impl Core {
     /// Books a settlement when it can be booked.
-    pub(crate) fn owe(self: &Arc<Self>, owed: Owed) {
+    pub(crate) fn owe(self: &Arc<Self>, mut owed: Owed) {
+        owed.is_late = self.guard.as_ref().is_some_and(|guard| guard.is_open());
         let (wants_worker, dropped) = self.outbox.put(owed);
         if let Some(dropped) = dropped {
             self.teller.dropped(dropped.hold);
@@ -210,8 +225,8 @@ impl InHand<'_> {
     }
 
     fn booked(mut self) {
-        self.owed = None;
-        self.outbox.is_booked();
+        let was_late = self.owed.take().is_some_and(|owed| owed.is_late);
+        self.outbox.is_booked(was_late);
     }
 
     fn put_back(mut self) -> bool {

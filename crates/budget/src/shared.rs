@@ -222,9 +222,9 @@ impl Core {
         let actual = plan.booked(amounts);
         if let Some(guard) = &self.guard {
             guard.ended(hold, &mut plan, &actual, way);
-            return self.owe(Owed { hold, plan, actual, rows });
+            return self.owe(Owed { hold, plan, actual, rows, is_late: false });
         }
-        let owed = Owed { hold, plan, actual, rows };
+        let owed = Owed { hold, plan, actual, rows, is_late: false };
         let answer = self.store.settle(owed.settlement(self.clock.now_ms())).now();
         match answer {
             Some(Ok(settled)) => self.booked(&owed, &settled),

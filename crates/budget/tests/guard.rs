@@ -93,6 +93,28 @@ async fn a_frozen_store_costs_the_first_calls_50_ms_and_the_others_nothing() {
     }
 }
 
+// S1: whoever has always something to settle is not without a share for that.
+#[tokio::test(start_paused = true)]
+async fn a_process_that_is_never_idle_keeps_a_share_for_itself() {
+    let store = Faulty::new();
+    let policy = WhenStoreFails::Lease { share: 100 };
+    let process = Process::new(&store, Limit::requests(1_000_000, Period::Day).when_store_fails(policy));
+    store.set(Fault::Slow(MS(20)));
+    // Four that begin one after the other: one of their settlements is always on its way.
+    let after = async |pause: u64| {
+        sleep(MS(pause)).await;
+        process.ask().await.unwrap();
+    };
+    for _ in 0..500 {
+        tokio::join!(after(0), after(6), after(12), after(18));
+        assert!(process.budget.stats().owed > 0, "it is idle");
+    }
+    let stats = process.budget.stats();
+    assert_eq!(stats.store.unwrap().leases, 1, "{stats:?}");
+    store.set(Fault::Refuses);
+    assert!(process.admitted(50).await >= 47, "{:?}", process.budget.stats());
+}
+
 // S1: closed for hard caps.
 #[tokio::test(start_paused = true)]
 async fn closed_lets_nothing_through_and_says_why_and_opens_when_the_store_is_back() {

@@ -78,7 +78,7 @@ impl Lease {
     /// Gives back what is left of it.
     pub(crate) fn given_back(self) -> Owed {
         let plan = Plan { accounts: vec![self.account], charges: vec![self.charge] };
-        Owed { hold: self.hold, plan, actual: vec![0], rows: Vec::new() }
+        Owed { hold: self.hold, plan, actual: vec![0], rows: Vec::new(), is_late: false }
     }
 
     fn left(&self) -> u64 {
