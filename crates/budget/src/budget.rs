@@ -177,6 +177,16 @@ impl Budget {
         report(self.0.store.rows(query)).await
     }
 
+    /// Reaches the store, and makes what it needs there (PostgreSQL's tables take longer than a call may wait): at the start
+    /// of a process.
+    ///
+    /// # Errors
+    /// The store does not answer within 2 s. Calls go their limits' ways then, until it does.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        const LONGEST: Duration = Duration::from_secs(2);
+        tokio::time::timeout(LONGEST, self.0.store.ping()).await.unwrap_or(Err(StoreError::TimedOut))
+    }
+
     /// Figures since the beginning.
     pub fn stats(&self) -> Stats {
         let core = &self.0;

@@ -46,6 +46,7 @@ pub(crate) async fn run(
         forget_with_keys(ring, &client);
     }
     let budget = client.budget().cloned();
+    reach(budget.as_ref()).await;
     if let (Some(ring), Some(budget)) = (&ring, &budget) {
         key_limits::follow(ring, budget);
         warn_of_memory(&config);
@@ -89,6 +90,15 @@ pub(crate) async fn run(
     finish(graceful, &shutdown, config.server.drain_limit.duration()).await?;
     book_all(budget.as_ref()).await;
     Ok(())
+}
+
+/// A store that is not there now may be there later: that is told, and no reason not to serve.
+async fn reach(budget: Option<&Budget>) {
+    if let Some(budget) = budget
+        && let Err(error) = budget.ping().await
+    {
+        tracing::warn!(error = crate::command::whole(&error), "the store of the budgets is not reached");
+    }
 }
 
 /// A month's limit that begins anew with each start is not what an operator expects.

@@ -251,3 +251,79 @@ async fn the_admin_api_tells_usage_and_standing() {
     assert_eq!(get("/admin/usage?until=now", TOKEN).await.0, "400");
     assert_eq!(get("/admin/usage", key["secret"].as_str().unwrap()).await.0, "403");
 }
+
+// M2, S1, S2: two gateways over one Redis keep one limit; frozen, it costs 50 ms and then nothing, and the answers say so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn gateways_that_share_a_redis_keep_one_limit() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let folder = tempfile::tempdir().unwrap();
+    let server = Command::new("redis-server")
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"])
+        .arg(folder.path())
+        .stdout(std::process::Stdio::null())
+        .spawn();
+    let Ok(server) = server else {
+        println!("skipped: there is no redis-server here; apt-get install -y redis-server");
+        return;
+    };
+    let server = Server(server);
+    while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let upstream = upstream().await;
+    let tables = format!(
+        "[budget]\nstore = \"redis\"\nurl = \"redis://127.0.0.1:{port}\"\n[budget.limits]\n\"org:acme\" = [\"30 requests/forever\"]\n\
+         \"user:*\" = [{{ limit = \"1000 requests/day\", when_store_fails = \"open\" }}]\n\"team:*\" = [\"5 usd/day\"]\n"
+    );
+    let config = config(&upstream, &tables);
+    let gateways = Arc::new([Gateway::start(&config), Gateway::start(&config)]);
+    let callers = (0..8).map(|caller| {
+        let gateways = gateways.clone();
+        tokio::spawn(async move {
+            let mut served = 0;
+            for _ in 0..10 {
+                let answer = ask(&gateways[caller % 2], &of("org:acme"), "").await;
+                served += usize::from(answer.starts_with("HTTP/1.1 200"));
+            }
+            served
+        })
+    });
+    let mut served = 0;
+    for caller in callers.collect::<Vec<_>>() {
+        served += caller.await.unwrap();
+    }
+    assert_eq!((served, upstream.requests.lock().unwrap().len()), (30, 30));
+
+    server.signal("-STOP");
+    for number in 0..6 {
+        let begun = tokio::time::Instant::now();
+        let open = ask(&gateways[0], &of("user:ann"), "").await;
+        assert!(open.starts_with("HTTP/1.1 200"), "{open}");
+        assert!(begun.elapsed() < Duration::from_secs(2), "call {number} hangs with its store");
+        assert!(number < 4 || open.contains("x-mainstay-budget: store-away"), "{open}");
+    }
+    let closed = ask(&gateways[0], &of("team:ops"), "").await;
+    assert!(closed.starts_with("HTTP/1.1 503") && closed.contains("budget_store_unavailable"), "{closed}");
+    server.signal("-CONT");
+    let begun = tokio::time::Instant::now();
+    while !ask(&gateways[0], &of("team:ops"), "").await.starts_with("HTTP/1.1 200") {
+        assert!(begun.elapsed() < common::PATIENCE, "the store is back, and nobody notices");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// A server of this test.
+struct Server(std::process::Child);
+
+impl Server {
+    fn signal(&self, signal: &str) {
+        assert!(Command::new("kill").arg(signal).arg(self.0.id().to_string()).status().unwrap().success());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
