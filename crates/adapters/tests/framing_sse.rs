@@ -13,6 +13,19 @@ fn an_event_is_its_data_and_its_name() {
     assert_eq!(seen, [named("message_start", "{\"type\":\"message_start\"}")]);
 }
 
+// What holds on to a read keeps the connection from reading into the same buffer again: 8 KiB anew for each event.
+#[test]
+fn a_read_is_let_go_when_its_events_are() {
+    let read = Bytes::from(b"data: {\"a\":1}\n\ndata: {\"a\":2}\n\n".to_vec());
+    let mut decoder = SseDecoder::new();
+    decoder.push(read.clone());
+    while let Some(frame) = decoder.next() {
+        assert!(!read.is_unique());
+        drop(frame.unwrap());
+    }
+    assert!(read.is_unique(), "the decoder keeps the buffer");
+}
+
 #[test]
 fn a_data_line_within_one_read_is_not_copied() {
     let read = Bytes::from_static(b"data: {\"a\":1}\n\n");

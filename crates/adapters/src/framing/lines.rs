@@ -41,6 +41,8 @@ impl Lines {
     pub(super) fn next(&mut self, room: usize) -> Option<Result<Bytes, TooLong>> {
         loop {
             let Some(&first) = self.read.first() else {
+                // Even an empty rest holds on to the buffer that it is of, and the connection wants to read into that again.
+                self.read = Bytes::new();
                 self.read = self.queue.pop_front()?;
                 continue;
             };
