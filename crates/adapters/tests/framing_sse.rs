@@ -19,7 +19,7 @@ fn a_read_is_let_go_when_its_events_are() {
     let read = Bytes::from(b"data: {\"a\":1}\n\ndata: {\"a\":2}\n\n".to_vec());
     let mut decoder = SseDecoder::new();
     decoder.push(read.clone());
-    while let Some(frame) = decoder.next() {
+    for frame in decoder.by_ref() {
         assert!(!read.is_unique());
         drop(frame.unwrap());
     }

@@ -3,11 +3,10 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use mainstay_provider_core::{Event, Events, Severity};
+use mainstay_provider_core::{AskStore, Event, Events, Severity, StoreCircuit};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
-use crate::circuit::{Ask, Circuit};
 use crate::key::{Key, Scope};
 use crate::stats::{Counter, SecondLevel};
 use crate::store::{Entry, ExactStore, StoreError};
@@ -20,7 +19,7 @@ struct Inner {
     store: Arc<dyn ExactStore>,
     /// The most that anybody waits for it.
     longest: Duration,
-    circuit: Mutex<Circuit>,
+    circuit: Mutex<StoreCircuit>,
     /// Writes that are under way: a store that is slow must not gather them without bound.
     writes: Arc<Semaphore>,
     counts: Counts,
@@ -52,7 +51,7 @@ impl Second {
         Self(Arc::new(Inner {
             store,
             longest,
-            circuit: Mutex::new(Circuit::new(trip_after)),
+            circuit: Mutex::new(StoreCircuit::new(trip_after)),
             writes: Arc::new(Semaphore::new(MOST_WRITES)),
             counts: Counts::default(),
             events,
@@ -137,13 +136,13 @@ impl Second {
 
     fn is_to_be_asked(&self) -> bool {
         let ask = self.0.circuit(|circuit| circuit.ask(Instant::now()));
-        if ask != Ask::Yes {
+        if ask != AskStore::Yes {
             self.0.counts.skipped.one();
         }
-        if ask == Ask::Look {
+        if ask == AskStore::Look {
             self.look();
         }
-        ask == Ask::Yes
+        ask == AskStore::Yes
     }
 
     /// Sees whether the store answers again, in a task of its own: no caller waits for that.
@@ -155,7 +154,7 @@ impl Second {
         runtime.spawn(async move {
             let looking = Looking(&inner);
             if let Ok(Ok(())) = timeout(inner.longest, inner.store.ping()).await {
-                if inner.circuit(Circuit::succeeded) {
+                if inner.circuit(StoreCircuit::succeeded) {
                     inner
                         .events
                         .send(|| Event::new("cache.store_back", Severity::Info).with("cache", "exact"));
@@ -169,7 +168,7 @@ impl Second {
 }
 
 impl Inner {
-    fn circuit<T>(&self, change: impl FnOnce(&mut Circuit) -> T) -> T {
+    fn circuit<T>(&self, change: impl FnOnce(&mut StoreCircuit) -> T) -> T {
         // The machine is plain data: a panic elsewhere leaves it as good as it was.
         change(&mut self.circuit.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -181,7 +180,7 @@ impl Inner {
         };
         match &done {
             Ok(_) | Err(StoreError::Damaged) => {
-                self.circuit(Circuit::succeeded);
+                self.circuit(StoreCircuit::succeeded);
             }
             Err(error) => {
                 let timed_out = matches!(error, StoreError::TimedOut);

@@ -8,7 +8,7 @@ use tokio::runtime::{Handle, Id};
 
 use crate::socket::Socket;
 
-/// So many writes go out at once: a peer is woken a sixteenth as often, and the first waits for fifteen others
+/// So many writes go out at once: a peer is woken once for them, and the first waits for fifteen others
 /// that were ready anyway.
 const MOST_WRITES: usize = 16;
 /// So many bytes wait together at most.

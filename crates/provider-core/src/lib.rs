@@ -20,6 +20,7 @@ mod rate_limits;
 mod recording;
 mod reply;
 mod rescued;
+mod store_circuit;
 #[cfg(feature = "test-kit")]
 pub mod test_kit;
 mod trace;
@@ -45,6 +46,7 @@ pub use self::rate_limits::{RateLimit, RateLimits};
 pub use self::recording::{Pace, Recording};
 pub use self::reply::{BoxChunks, ChunkResult, Chunks, Level, Reply, ReplyHead};
 pub use self::rescued::Rescued;
+pub use self::store_circuit::{AskStore, StoreCircuit};
 pub use self::trace::TraceParent;
 pub use self::usage::Usage;
 pub use self::wire::{OnWire, Wire};

@@ -1,7 +1,6 @@
 //! A store that is not in this process, so held that it cannot hurt: a timeout, a circuit, and for each limit what is done
 //! while it is away (S1, S2).
 
-mod circuit;
 mod leases;
 
 use std::collections::{BTreeMap, HashSet};
@@ -9,12 +8,11 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use mainstay_provider_core::{Event, Events, Severity};
+use mainstay_provider_core::{AskStore, Event, Events, Severity, StoreCircuit};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
-use self::circuit::{Ask, Circuit};
 pub(crate) use self::leases::Leases;
 use crate::limit::WhenStoreFails;
 use crate::plan::Plan;
@@ -30,7 +28,7 @@ struct Inner {
     store: Arc<dyn BudgetStore>,
     /// The most that anybody waits for it.
     longest: Duration,
-    circuit: Mutex<Circuit>,
+    circuit: Mutex<StoreCircuit>,
     leases: Leases,
     /// The holds of this process that are open in the store: their leases are renewed.
     open: Mutex<HashSet<HoldId>>,
@@ -79,7 +77,7 @@ impl Guard {
         Self(Arc::new(Inner {
             store,
             longest,
-            circuit: Mutex::new(Circuit::new(trip_after)),
+            circuit: Mutex::new(StoreCircuit::new(trip_after)),
             leases: Leases::default(),
             open: Mutex::default(),
             wake: Notify::new(),
@@ -217,10 +215,10 @@ impl Guard {
 
     fn is_to_be_asked(&self) -> bool {
         let ask = self.0.circuit().ask(Instant::now());
-        if ask == Ask::Look {
+        if ask == AskStore::Look {
             self.look();
         }
-        ask == Ask::Yes
+        ask == AskStore::Yes
     }
 
     /// Sees whether the store answers again, in a task of its own: no caller waits for that.
@@ -273,7 +271,7 @@ impl Guard {
 }
 
 impl Inner {
-    fn circuit(&self) -> MutexGuard<'_, Circuit> {
+    fn circuit(&self) -> MutexGuard<'_, StoreCircuit> {
         // The machine is plain data: a panic elsewhere leaves it as good as it was.
         self.circuit.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,13 +1,15 @@
-//! Whether the second level is asked: a plain machine that takes the time.
+//! Whether a shared store is asked: a plain machine that takes the time, for layers that keep something in one (S2).
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 /// Counts failures in a row. When there are too many, the store is left alone and looked at again after a while; whoever
-/// asks in the meantime pays nothing, and the look is not a caller's.
+/// asks in the meantime pays nothing, and the look is not a caller's. The looks come after 1, 2, 4 … 30 s.
+///
+/// It is the store's and not a deployment's: that is the breaker layer.
 #[derive(Debug)]
-pub(crate) struct Circuit {
+pub struct StoreCircuit {
     trip_after: u32,
     state: State,
 }
@@ -24,7 +26,7 @@ enum State {
 
 /// What to do about the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ask {
+pub enum AskStore {
     /// Ask it.
     Yes,
     /// Do not.
@@ -36,24 +38,27 @@ pub(crate) enum Ask {
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-impl Circuit {
-    pub(crate) fn new(trip_after: u32) -> Self {
+impl StoreCircuit {
+    /// Left alone after so many failures in a row.
+    pub fn new(trip_after: u32) -> Self {
         Self { trip_after, state: State::Closed { in_a_row: 0 } }
     }
 
-    pub(crate) fn ask(&mut self, now: Instant) -> Ask {
+    /// What to do now. Whoever is told to look ends it with [`succeeded`](Self::succeeded) or
+    /// [`looked_in_vain`](Self::looked_in_vain).
+    pub fn ask(&mut self, now: Instant) -> AskStore {
         match self.state {
-            State::Closed { .. } => Ask::Yes,
+            State::Closed { .. } => AskStore::Yes,
             State::Open { at, pause } if at <= now => {
                 self.state = State::Looking { pause };
-                Ask::Look
+                AskStore::Look
             }
-            State::Open { .. } | State::Looking { .. } => Ask::No,
+            State::Open { .. } | State::Looking { .. } => AskStore::No,
         }
     }
 
     /// Whether this success closes the circuit.
-    pub(crate) fn succeeded(&mut self) -> bool {
+    pub fn succeeded(&mut self) -> bool {
         match self.state {
             State::Closed { .. } => {
                 self.state = State::Closed { in_a_row: 0 };
@@ -69,7 +74,7 @@ impl Circuit {
     }
 
     /// Whether this failure opens the circuit.
-    pub(crate) fn failed(&mut self, now: Instant) -> bool {
+    pub fn failed(&mut self, now: Instant) -> bool {
         match &mut self.state {
             State::Closed { in_a_row } => {
                 *in_a_row += 1;
@@ -84,14 +89,15 @@ impl Circuit {
     }
 
     /// The look has failed: the next one comes later. A look that nobody finished counts as failed.
-    pub(crate) fn looked_in_vain(&mut self, now: Instant) {
+    pub fn looked_in_vain(&mut self, now: Instant) {
         if let State::Looking { pause } = self.state {
             let pause = (pause * 2).min(LONGEST_PAUSE);
             self.state = State::Open { at: now + pause, pause };
         }
     }
 
-    pub(crate) fn is_open(&self) -> bool {
+    /// Whether the store is left alone.
+    pub fn is_open(&self) -> bool {
         !matches!(self.state, State::Closed { .. })
     }
 }
@@ -100,8 +106,8 @@ impl Circuit {
 mod tests {
     use super::*;
 
-    fn open(now: Instant) -> Circuit {
-        let mut circuit = Circuit::new(3);
+    fn open(now: Instant) -> StoreCircuit {
+        let mut circuit = StoreCircuit::new(3);
         let tripped: Vec<bool> = (0..4).map(|_| circuit.failed(now)).collect();
         assert_eq!(tripped, [false, false, true, false]);
         circuit
@@ -111,14 +117,14 @@ mod tests {
     #[test]
     fn three_failures_in_a_row_and_it_is_left_alone() {
         let now = Instant::now();
-        let mut circuit = Circuit::new(3);
+        let mut circuit = StoreCircuit::new(3);
         circuit.failed(now);
         circuit.failed(now);
         circuit.succeeded();
         circuit.failed(now);
         circuit.failed(now);
-        assert_eq!(circuit.ask(now), Ask::Yes);
-        assert_eq!(open(now).ask(now), Ask::No);
+        assert_eq!(circuit.ask(now), AskStore::Yes);
+        assert_eq!(open(now).ask(now), AskStore::No);
     }
 
     #[test]
@@ -127,15 +133,15 @@ mod tests {
         let mut circuit = open(now);
         for pause in [1, 2, 4, 8, 16, 30, 30] {
             now += Duration::from_millis(pause * 1000 - 1);
-            assert_eq!(circuit.ask(now), Ask::No, "{pause}");
+            assert_eq!(circuit.ask(now), AskStore::No, "{pause}");
             now += Duration::from_millis(1);
-            assert_eq!((circuit.ask(now), circuit.ask(now)), (Ask::Look, Ask::No), "{pause}");
+            assert_eq!((circuit.ask(now), circuit.ask(now)), (AskStore::Look, AskStore::No), "{pause}");
             circuit.looked_in_vain(now);
         }
         now += LONGEST_PAUSE;
-        assert_eq!(circuit.ask(now), Ask::Look);
+        assert_eq!(circuit.ask(now), AskStore::Look);
         assert!(circuit.succeeded());
-        assert_eq!(circuit.ask(now), Ask::Yes);
+        assert_eq!(circuit.ask(now), AskStore::Yes);
     }
 
     #[test]
