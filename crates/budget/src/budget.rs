@@ -56,6 +56,8 @@ pub struct Stats {
     pub admitted: u64,
     /// Calls that were refused.
     pub refused: u64,
+    /// Calls under way that have something reserved: holds that are open now.
+    pub held: u64,
     /// Calls that were booked.
     pub settled: u64,
     /// Calls that were booked after their lease had passed.
@@ -78,6 +80,8 @@ pub struct Stats {
 pub struct StoreStats {
     /// Whether it is left alone just now, because it failed.
     pub is_away: bool,
+    /// How often it came to be left alone.
+    pub outages: u64,
     /// How often it failed.
     pub failures: u64,
     /// How often it did not answer in time.
@@ -196,6 +200,7 @@ impl Budget {
             let counts = guard.counts();
             StoreStats {
                 is_away: guard.is_open(),
+                outages: get(&counts.outages),
                 failures: get(&counts.failures),
                 timeouts: get(&counts.timeouts),
                 leases: guard.leases().len() as u64,
@@ -207,6 +212,7 @@ impl Budget {
         Stats {
             admitted: get(&core.counts.admitted),
             refused: get(&core.counts.refused),
+            held: get(&core.counts.held),
             settled: get(&core.counts.settled),
             late: get(&core.counts.late),
             lost: get(&core.counts.lost),

@@ -46,6 +46,8 @@ pub(crate) struct Core {
 pub(crate) struct Counts {
     pub(crate) admitted: AtomicU64,
     pub(crate) refused: AtomicU64,
+    /// Holds that are open now.
+    pub(crate) held: AtomicU64,
     pub(crate) settled: AtomicU64,
     pub(crate) late: AtomicU64,
     pub(crate) lost: AtomicU64,
@@ -161,6 +163,7 @@ impl Core {
             Verdict::Asked(answer) => self.judged(ticket, Ok(answer)),
             Verdict::Away(drafts) => {
                 ticket.way = Way::Away(drafts);
+                ticket.holds();
                 one(&self.counts.admitted);
                 Ok(ticket)
             }
@@ -181,6 +184,7 @@ impl Core {
     ) -> Result<Box<Ticket>, Error> {
         match answer {
             Ok(Reserved::Granted(_)) => {
+                ticket.holds();
                 one(&self.counts.admitted);
                 Ok(ticket)
             }

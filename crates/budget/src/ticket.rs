@@ -4,6 +4,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use mainstay_metering::{Basis, Meter, NanoUsd, PriceVersion, Reserve, Tokens};
 use mainstay_provider_core::{ChatRequest, EmbedRequest, Namespace, Subject, Usage};
@@ -58,6 +59,8 @@ pub(crate) struct Ticket {
     spending: Spending,
     /// How far it has come.
     stage: Stage,
+    /// Whether it is counted among the holds that are open.
+    is_held: bool,
     /// Where the reservation was made.
     pub(crate) way: Way,
 }
@@ -128,7 +131,19 @@ impl Ticket {
             row.requests = amounts.requests;
         }
         let (if_lost, stage, way) = (Arc::new(row), Stage::Over, Way::Store);
-        Box::new(Self { core, hold, at_ms: now_ms, plan, if_lost, reserve, asked, spending, stage, way })
+        Box::new(Self {
+            core,
+            hold,
+            at_ms: now_ms,
+            plan,
+            if_lost,
+            reserve,
+            asked,
+            spending,
+            stage,
+            is_held: false,
+            way,
+        })
     }
 
     /// What the store is asked. From now on the store may have taken it.
@@ -144,6 +159,12 @@ impl Ticket {
             if_lost: &self.if_lost,
             now_ms: self.at_ms,
         }
+    }
+
+    /// What it asked for is reserved.
+    pub(crate) fn holds(&mut self) {
+        self.is_held = true;
+        self.core.counts.held.fetch_add(1, Ordering::Relaxed);
     }
 
     /// It was refused: nothing is held.
@@ -165,6 +186,9 @@ impl Ticket {
     pub(crate) fn settle(&mut self, ending: Ending) {
         if std::mem::replace(&mut self.stage, Stage::Over) == Stage::Over {
             return;
+        }
+        if std::mem::take(&mut self.is_held) {
+            self.core.counts.held.fetch_sub(1, Ordering::Relaxed);
         }
         let legs = if matches!(ending, Ending::Unused) { Vec::new() } else { self.legs(ending) };
         let rows = self.rows(&legs);

@@ -89,8 +89,29 @@ async fn a_frozen_store_costs_the_first_calls_50_ms_and_the_others_nothing() {
         }
         assert_eq!(process.heard.count("budget.store_down"), 1);
         let stats = process.budget.stats().store.unwrap();
-        assert!(stats.is_away && stats.timeouts >= 3, "{stats:?}");
+        assert!(stats.is_away && stats.timeouts >= 3 && stats.outages == 1, "{stats:?}");
     }
+}
+
+// S3: what is reserved now is visible, in the store or from a share of it.
+#[tokio::test(start_paused = true)]
+async fn figures_say_how_many_calls_hold_something_now() {
+    let store = Faulty::new();
+    let policy = WhenStoreFails::Lease { share: 500 };
+    let process = Process::over(&store, tokens(policy), Step::stream([Piece::text("hi"), Piece::Stall]));
+    let held = || process.budget.stats().held;
+    let first = process.budgeted.ask(streaming(call_of(&["user:a"]))).await.unwrap();
+    sleep(MS(1_000)).await;
+    store.set(Fault::Refuses);
+    let second = process.budgeted.ask(streaming(call_of(&["user:a"]))).await.unwrap();
+    assert_eq!(held(), 2);
+    process.budgeted.ask(streaming(call_of(&["user:without-share"]))).await.unwrap_err();
+    let _unlimited = process.budgeted.ask(streaming(call_of(&["org:unlimited"]))).await.unwrap();
+    assert_eq!(held(), 2, "who is refused, or has no limit, holds nothing");
+    drop(first);
+    assert_eq!(held(), 1);
+    drop(second);
+    assert_eq!((held(), process.budget.stats().owed), (0, 3), "what is over is owed");
 }
 
 // S1: whoever has always something to settle is not without a share for that.

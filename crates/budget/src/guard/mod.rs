@@ -41,6 +41,7 @@ struct Inner {
 /// Figures since the beginning.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
+    pub(crate) outages: AtomicU64,
     pub(crate) failures: AtomicU64,
     pub(crate) timeouts: AtomicU64,
     pub(crate) leased: AtomicU64,
@@ -203,6 +204,7 @@ impl Guard {
         one(if timed_out { &self.0.counts.timeouts } else { &self.0.counts.failures });
         self.0.store.timed_out();
         if self.0.circuit().failed(Instant::now()) {
+            one(&self.0.counts.outages);
             let reason = if timed_out { "timeout" } else { "failure" };
             self.0.events.send(|| Event::new("budget.store_down", Severity::Alert).with("reason", reason));
         }
