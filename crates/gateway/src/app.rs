@@ -19,6 +19,7 @@ use serde::de::DeserializeOwned;
 use crate::auth::Door;
 use crate::config::GatewayConfig;
 use crate::error::ApiError;
+use crate::metrics::{self, Metrics};
 use crate::shutdown::Shutdown;
 use crate::{chat, embeddings, health, models};
 
@@ -36,6 +37,8 @@ pub(crate) struct Shared {
     pub(crate) max_body_bytes: usize,
     pub(crate) body_timeout: Duration,
     pub(crate) shutdown: Shutdown,
+    /// None where they have a listener of their own, or are not wanted.
+    metrics: Option<Metrics>,
 }
 
 impl std::ops::Deref for App {
@@ -47,7 +50,13 @@ impl std::ops::Deref for App {
 }
 
 impl App {
-    pub(crate) fn new(config: &GatewayConfig, client: Client, door: Door, shutdown: Shutdown) -> Self {
+    pub(crate) fn new(
+        config: &GatewayConfig,
+        client: Client,
+        door: Door,
+        shutdown: Shutdown,
+        metrics: Option<Metrics>,
+    ) -> Self {
         Self(Arc::new(Shared {
             client,
             door,
@@ -55,12 +64,20 @@ impl App {
             max_body_bytes: config.server.max_body_bytes,
             body_timeout: config.server.body_timeout.duration(),
             shutdown,
+            metrics,
         }))
     }
 
     /// The routes; whom each is for is said in `auth`.
     pub(crate) fn router(self) -> Router {
-        Router::new()
+        let mut routes = Router::new();
+        if let Some(metrics) = self.metrics.clone() {
+            routes = routes.route(
+                metrics::PATH,
+                get(move |headers: HeaderMap| std::future::ready(metrics.answer(&headers))),
+            );
+        }
+        routes
             .route(
                 chat::PATH,
                 post(|State(app), caller, request: Request| chat::completions(app, caller, request)),

@@ -12,6 +12,7 @@ use mainstay::virtual_keys::{Access, KeyRing, Refusal, Role};
 use crate::app::App;
 use crate::error::ApiError;
 use crate::headers::{Told, identify};
+use crate::metrics;
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// Absent when all is well.
@@ -36,8 +37,9 @@ enum Need {
 /// What is not named here is for administrators: a new route is closed until somebody has said whom it is for.
 fn need(path: &str) -> Need {
     match path {
-        "/health/live" | "/health/ready" => Need::Nothing,
         path if path.starts_with("/v1/") => Need::Key,
+        // The metrics may have a token of their own.
+        "/health/live" | "/health/ready" | metrics::PATH => Need::Nothing,
         _ => Need::Admin,
     }
 }
@@ -185,11 +187,21 @@ mod tests {
     // Security test 19: what nobody has thought of is closed.
     #[test]
     fn every_other_path_is_for_administrators() {
-        assert_eq!(need("/health/live"), Need::Nothing);
+        for path in ["/health/live", "/health/ready", "/metrics"] {
+            assert_eq!(need(path), Need::Nothing, "{path}");
+        }
         assert_eq!(need("/v1/models"), Need::Key);
-        for path in
-            ["/", "/v1", "/v2/x", "/health", "/health/live/", "/health/LIVE", "//v1/models", "/admin/keys"]
-        {
+        for path in [
+            "/",
+            "/v1",
+            "/v2/x",
+            "/health",
+            "/health/live/",
+            "/health/LIVE",
+            "//v1/models",
+            "/admin/keys",
+            "/metrics/",
+        ] {
             assert_eq!(need(path), Need::Admin, "{path}");
         }
     }

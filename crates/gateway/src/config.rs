@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use crate::alerts::AlertsConfig;
 use crate::keys::{AdminConfig, KeysConfig};
+use crate::metrics::MetricsConfig;
 
 /// The gateway's configuration.
 #[derive(Debug, Clone, Default)]
@@ -21,6 +22,7 @@ pub(crate) struct GatewayConfig {
     pub(crate) keys: Option<KeysConfig>,
     pub(crate) admin: Option<AdminConfig>,
     pub(crate) alerts: Option<AlertsConfig>,
+    pub(crate) metrics: MetricsConfig,
     pub(crate) client: Config,
 }
 
@@ -73,6 +75,9 @@ struct File {
     /// Where alerts are sent. Without this table they are only in the log.
     #[schemars(default)]
     alerts: Option<AlertsConfig>,
+    /// How the gateway stands, for Prometheus.
+    #[schemars(default)]
+    metrics: Option<MetricsConfig>,
     #[schemars(flatten)]
     client: Config,
 }
@@ -94,12 +99,13 @@ impl GatewayConfig {
         if let Some(why) = alerts.as_ref().and_then(AlertsConfig::problem) {
             document.problem(&["alerts"], &format!("alerts: {why}"));
         }
+        let metrics = document.section("metrics").unwrap_or_default();
         let mut client = Config::read(&mut document);
         document.finish()?;
         if let Some(keys) = &keys {
             keep_limits(&mut client, keys);
         }
-        Ok(Self { server, keys, admin, alerts, client })
+        Ok(Self { server, keys, admin, alerts, metrics, client })
     }
 
     /// What runs without a file: the simulated provider, and each provider whose usual key variable is set.
@@ -119,7 +125,7 @@ impl GatewayConfig {
         for name in ["ollama", "vllm"].into_iter().filter(|name| provider(name).is_some()) {
             client.providers.insert(name.into(), ProviderConfig::of_kind(name));
         }
-        Self { server: ServerConfig::default(), keys: None, admin: None, alerts: None, client }
+        Self { client, ..Self::default() }
     }
 
     /// The JSON schema of the file.

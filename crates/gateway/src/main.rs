@@ -13,6 +13,7 @@ mod front;
 mod headers;
 mod health;
 mod keys;
+mod metrics;
 mod models;
 mod serve;
 mod shutdown;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
+use jiff::Timestamp;
 use mainstay::budget::Budget;
 use mainstay::config::BudgetStoreSetting;
 use mainstay::virtual_keys::{KeyChange, KeyRing, SecretToken};
@@ -15,16 +16,26 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::admin::{self, Admin};
+use crate::alerts::Figures;
 use crate::app::App;
 use crate::auth::Door;
 use crate::config::GatewayConfig;
 use crate::front::Front;
 use crate::keys::{Opened, limits as key_limits};
+use crate::metrics::{Connections, Metrics, Open, Sources, Tally};
 use crate::shutdown::Shutdown;
 
 /// The keys of callers, and the operator's token if there is an admin API.
 pub(crate) struct Guard {
     pub(crate) keys: Opened,
+    pub(crate) token: Option<SecretToken>,
+}
+
+/// What the metrics tell besides what the layers count.
+pub(crate) struct Watched {
+    pub(crate) events: Tally,
+    pub(crate) alerts: Option<Figures>,
+    /// Who shows it may read them; everybody when there is none.
     pub(crate) token: Option<SecretToken>,
 }
 
@@ -34,6 +45,7 @@ pub(crate) async fn run(
     client: Client,
     guard: Option<Guard>,
     events: Events,
+    watched: Watched,
 ) -> Result<(), String> {
     let (listener, address) = listen(config.server.listen, "choose another address with --listen").await?;
     let mut signals = Signals::listen()?;
@@ -52,8 +64,13 @@ pub(crate) async fn run(
         warn_of_memory(&config);
     }
     let admin = admin_api(&config, guard, ring.as_ref(), budget.clone()).await?;
-    let app = App::new(&config, client, Door::new(ring), shutdown.clone());
-    greet(address, admin.as_ref().map(|api| api.address), &config);
+    let connections = Connections::default();
+    let metrics = metrics(&config, &client, ring.clone(), watched, connections.clone(), shutdown.clone());
+    let (metrics, metrics_beside) = mount(metrics, config.metrics.listen).await?;
+    let app = App::new(&config, client, Door::new(ring), shutdown.clone(), metrics);
+    let beside =
+        (admin.as_ref().map(|api| api.address), metrics_beside.as_ref().map(|beside| beside.address));
+    greet(address, beside, &config);
 
     let front = Front::new(app);
     let mut http = http1::Builder::new();
@@ -65,10 +82,14 @@ pub(crate) async fn run(
     let serve_one = |stream: TcpStream| {
         // Events are small writes: with Nagle's algorithm each would wait for the client's delayed acknowledgement.
         let _ = stream.set_nodelay(true); // fails only on a connection that is already gone
-        spawn(graceful.watch(http.serve_connection(TokioIo::new(Corked::new(stream)), front.clone())));
+        let serving = http.serve_connection(TokioIo::new(Corked::new(stream)), front.clone());
+        spawn(graceful.watch(serving), Some(connections.open()));
     };
     let serve_admin = |(stream, admin): (TcpStream, Admin)| {
-        spawn(graceful.watch(http.serve_connection(TokioIo::new(stream), admin)));
+        spawn(graceful.watch(http.serve_connection(TokioIo::new(stream), admin)), None);
+    };
+    let serve_metrics = |(stream, metrics): (TcpStream, Metrics)| {
+        spawn(graceful.watch(http.serve_connection(TokioIo::new(stream), metrics)), None);
     };
     let mut drain =
         std::pin::pin!(drain_begins(&mut signals, &shutdown, config.server.drain_delay.duration()));
@@ -78,15 +99,18 @@ pub(crate) async fn run(
                 Ok((stream, _)) => serve_one(stream),
                 Err(error) => wait_out(&error).await,
             },
-            accepted = accept_admin(admin.as_ref()) => match accepted {
+            accepted = accept(admin.as_ref()) => match accepted {
                 Ok(accepted) => serve_admin(accepted),
+                Err(error) => wait_out(&error).await,
+            },
+            accepted = accept(metrics_beside.as_ref()) => match accepted {
+                Ok(accepted) => serve_metrics(accepted),
                 Err(error) => wait_out(&error).await,
             },
             () = &mut drain => break,
         }
     }
-    drop(admin);
-    drop(listener);
+    drop((admin, metrics_beside, listener));
     finish(graceful, &shutdown, config.server.drain_limit.duration()).await?;
     book_all(budget.as_ref()).await;
     Ok(())
@@ -127,26 +151,57 @@ async fn listen(address: SocketAddr, cure: &str) -> Result<(TcpListener, SocketA
     bound.map_err(|error| format!("cannot listen on {address}: {error}; {cure}"))
 }
 
-/// Waits for ever when there is no admin API.
-async fn accept_admin(admin: Option<&AdminApi>) -> std::io::Result<(TcpStream, Admin)> {
-    match admin {
-        Some(api) => api.listener.accept().await.map(|(stream, _)| (stream, api.admin.clone())),
+/// Waits for ever when there is none.
+async fn accept<S: Clone>(beside: Option<&Beside<S>>) -> std::io::Result<(TcpStream, S)> {
+    match beside {
+        Some(beside) => beside.listener.accept().await.map(|(stream, _)| (stream, beside.service.clone())),
         None => std::future::pending().await,
     }
 }
 
-fn spawn<E: std::fmt::Display>(connection: impl Future<Output = Result<(), E>> + Send + 'static) {
+/// `open` counts it for as long as it is there.
+fn spawn<E: std::fmt::Display>(
+    connection: impl Future<Output = Result<(), E>> + Send + 'static,
+    open: Option<Open>,
+) {
     tokio::spawn(async move {
         if let Err(error) = connection.await {
             tracing::debug!(%error, "connection");
         }
+        drop(open);
     });
 }
 
-struct AdminApi {
+/// What has a listener of its own beside the gateway's.
+struct Beside<S> {
     listener: TcpListener,
     address: SocketAddr,
-    admin: Admin,
+    service: S,
+}
+
+/// The metrics; none where they are not wanted.
+fn metrics(
+    config: &GatewayConfig,
+    client: &Client,
+    ring: Option<KeyRing>,
+    watched: Watched,
+    connections: Connections,
+    shutdown: Shutdown,
+) -> Option<Metrics> {
+    let Watched { events, alerts, token } = watched;
+    let (client, begun) = (client.clone(), Timestamp::now());
+    let sources = Sources { client, ring, alerts, events, connections, shutdown, begun };
+    config.metrics.enabled.then(|| Metrics::new(sources, token))
+}
+
+/// Where the metrics are: among the routes of the gateway, or on a listener of their own.
+async fn mount(
+    metrics: Option<Metrics>,
+    address: Option<SocketAddr>,
+) -> Result<(Option<Metrics>, Option<Beside<Metrics>>), String> {
+    let (Some(service), Some(address)) = (&metrics, address) else { return Ok((metrics, None)) };
+    let (listener, address) = listen(address, "choose another address in metrics.listen").await?;
+    Ok((None, Some(Beside { listener, address, service: service.clone() })))
 }
 
 /// The admin API and its listener; none without a token.
@@ -155,7 +210,7 @@ async fn admin_api(
     guard: Option<Guard>,
     ring: Option<&KeyRing>,
     budget: Option<Budget>,
-) -> Result<Option<AdminApi>, String> {
+) -> Result<Option<Beside<Admin>>, String> {
     let (Some(settings), Some(ring), Some(Guard { keys, token: Some(token) })) = (&config.admin, ring, guard)
     else {
         return Ok(None);
@@ -169,7 +224,7 @@ async fn admin_api(
         grace: keys.grace,
         body_timeout: config.server.body_timeout.duration(),
     });
-    Ok(Some(AdminApi { listener, address, admin }))
+    Ok(Some(Beside { listener, address, service: admin }))
 }
 
 /// What caches hold of a key's own namespace goes with the key (security test 20).
@@ -237,13 +292,17 @@ impl Signals {
     }
 }
 
-fn greet(address: SocketAddr, admin: Option<SocketAddr>, config: &GatewayConfig) {
+/// `beside`: where the admin API and the metrics are, if they have listeners of their own.
+fn greet(address: SocketAddr, beside: (Option<SocketAddr>, Option<SocketAddr>), config: &GatewayConfig) {
     use std::io::Write as _;
     let model = config.client.models.keys().next().map_or("sim/echo", String::as_str);
+    let (admin, metrics) = beside;
     let admin = admin.map_or_else(String::new, |admin| format!("The admin API is on http://{admin}/admin\n"));
+    let metrics =
+        metrics.map_or_else(String::new, |metrics| format!("The metrics are on http://{metrics}/metrics\n"));
     let key = if config.keys.is_some() { " -H 'authorization: Bearer YOUR_KEY'" } else { "" };
     let greeting = format!(
-        "Mainstay serves the OpenAI API on http://{address}/v1\n{admin}\nTry it:\n  curl http://{address}/v1/chat/completions{key} \
+        "Mainstay serves the OpenAI API on http://{address}/v1\n{admin}{metrics}\nTry it:\n  curl http://{address}/v1/chat/completions{key} \
          -H 'content-type: application/json' \\\n    -d '{{\"model\": \"{model}\", \"messages\": [{{\"role\": \"user\", \
          \"content\": \"Hello\"}}]}}'\n\n"
     );

@@ -129,7 +129,7 @@ async fn who_shows_a_key_is_served_and_nobody_else() {
         assert!(quickest < Duration::from_millis(50), "{quickest:?}");
     }
     assert_eq!(upstream.requests.lock().unwrap().len(), asked);
-    for path in ["/health/live", "/health/ready"] {
+    for path in ["/health/live", "/health/ready", "/metrics"] {
         assert!(
             exchange(&gateway, &format!("GET {path} HTTP/1.1\r\nhost: g\r\n\r\n"))
                 .await
@@ -229,7 +229,7 @@ async fn other_paths_are_for_administrators() {
     let (_, member) = made(&gateway, &[]).await;
     let (_, manager) = made(&gateway, &["--role", "manager"]).await;
     let (_, admin) = made(&gateway, &["--role", "admin"]).await;
-    for path in ["/", "/metrics", "/admin/keys", "/v2/models", "/health"] {
+    for path in ["/", "/metrics/", "/admin/keys", "/v2/models", "/health"] {
         for (secret, status) in [("", 401), (TOKEN, 401), (&member, 403), (&manager, 403), (&admin, 404)] {
             let answer = get(&gateway.address, path, secret).await;
             assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{path} {status}: {answer}");

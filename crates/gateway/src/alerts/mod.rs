@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::config::AlertsConfig;
 use self::letter::{Alert, Letters};
+pub(crate) use self::queue::AlertStats;
 use self::queue::Queue;
 use self::wanted::Wanted;
 use self::webhook::Webhook;
@@ -47,6 +48,16 @@ impl Teller {
     }
 }
 
+/// Where it is read how alerts do.
+#[derive(Clone)]
+pub(crate) struct Figures(Arc<Queue>);
+
+impl Figures {
+    pub(crate) fn read(&self) -> AlertStats {
+        self.0.stats()
+    }
+}
+
 /// Alerts, ready to be sent.
 pub(crate) struct Alerts<P = Webhook> {
     teller: Teller,
@@ -64,6 +75,10 @@ impl<P: Post> Alerts<P> {
 
     pub(crate) fn teller(&self) -> Teller {
         self.teller.clone()
+    }
+
+    pub(crate) fn figures(&self) -> Figures {
+        Figures(self.teller.queue.clone())
     }
 
     /// Sends alerts while `service` runs. Then what is still queued has 5 s, with one attempt each.

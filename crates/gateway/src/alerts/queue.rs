@@ -1,6 +1,7 @@
 //! Alerts that wait to be sent: never more than so many, and adding one never waits.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -12,6 +13,22 @@ pub(super) struct Queue {
     waiting: Mutex<Waiting>,
     changed: Notify,
     most: usize,
+    /// What became of those that were taken from it.
+    pub(super) delivered: AtomicU64,
+    pub(super) failed: AtomicU64,
+}
+
+/// How alerts do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct AlertStats {
+    /// They are to be sent.
+    pub(crate) waiting: u64,
+    /// The receiver has taken them.
+    pub(crate) delivered: u64,
+    /// They were given up.
+    pub(crate) failed: u64,
+    /// They had to go because the queue was full.
+    pub(crate) dropped: u64,
 }
 
 #[derive(Default)]
@@ -19,12 +36,15 @@ struct Waiting {
     alerts: VecDeque<Alert>,
     /// How many had to go since the queue was last empty.
     dropped: u64,
+    /// The same from the beginning on.
+    dropped_ever: u64,
     closed: bool,
 }
 
 impl Queue {
     pub(super) fn new(most: usize) -> Self {
-        Self { waiting: Mutex::default(), changed: Notify::new(), most }
+        let (delivered, failed) = Default::default();
+        Self { waiting: Mutex::default(), changed: Notify::new(), most, delivered, failed }
     }
 
     /// Adds one. When the queue is full the oldest goes; that is told at the first, and how many it were when all are sent.
@@ -34,6 +54,7 @@ impl Queue {
         if is_full {
             waiting.alerts.pop_front();
             waiting.dropped += 1;
+            waiting.dropped_ever += 1;
         }
         let is_first = is_full && waiting.dropped == 1;
         waiting.alerts.push_back(alert);
@@ -65,6 +86,13 @@ impl Queue {
 
     pub(super) fn len(&self) -> usize {
         self.lock().alerts.len()
+    }
+
+    pub(super) fn stats(&self) -> AlertStats {
+        let (delivered, failed) =
+            (self.delivered.load(Ordering::Relaxed), self.failed.load(Ordering::Relaxed));
+        let waiting = self.lock();
+        AlertStats { waiting: waiting.alerts.len() as u64, delivered, failed, dropped: waiting.dropped_ever }
     }
 
     /// The oldest, and whether there will be no more.
@@ -113,6 +141,7 @@ mod tests {
         let log = log.text();
         assert_eq!(log.matches("the oldest are dropped").count(), 1, "{log}");
         assert_eq!(log.matches("dropped=7").count(), 1, "{log}");
+        assert_eq!(queue.stats(), AlertStats { dropped: 7, ..AlertStats::default() });
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 //! Sends one alert after the other, again and again if need be.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -67,11 +68,13 @@ impl<P: Post> Worker<P> {
             let sent = self.post.post(letter).await;
             made += 1;
             let Err(failure) = sent else {
+                self.queue.delivered.fetch_add(1, Ordering::Relaxed);
                 tracing::debug!(event = letter.event, id = ?letter.id, attempts = made, "alert sent");
                 return;
             };
             if !failure.passes || made >= self.attempts || self.stopping.is_cancelled() {
                 let Failure { why, .. } = failure;
+                self.queue.failed.fetch_add(1, Ordering::Relaxed);
                 tracing::error!(event = letter.event, id = ?letter.id, attempts = made, why, "an alert was not delivered");
                 return;
             }

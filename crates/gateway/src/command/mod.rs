@@ -17,7 +17,8 @@ use mainstay::{Call, ChatRequest, Client, Error, Events, Message, Severity};
 pub(crate) use self::rehearse::whole;
 use crate::alerts::Alerts;
 use crate::config::GatewayConfig;
-use crate::serve::{self, Guard};
+use crate::metrics::Tally;
+use crate::serve::{self, Guard, Watched};
 
 /// A gateway for large language models that existing OpenAI clients use by changing their base URL.
 #[derive(Parser)]
@@ -170,11 +171,14 @@ fn client_telling(config: &GatewayConfig, events: Events) -> Result<Client, Fail
         .map_err(|error| error.message().to_owned())
 }
 
-/// Where events go: into the log, and to the webhook if there is one.
-fn events(alerts: Option<&Alerts>) -> Events {
-    let Some(teller) = alerts.map(Alerts::teller) else { return Events::to(log_event) };
+/// Where events go: among the metrics, into the log, and to the webhook if there is one.
+fn events(alerts: Option<&Alerts>, tally: Tally) -> Events {
+    let teller = alerts.map(Alerts::teller);
     Events::to(move |event| {
-        teller.tell(&event);
+        tally.count(event.name);
+        if let Some(teller) = &teller {
+            teller.tell(&event);
+        }
         log_event(event);
     })
 }
@@ -218,10 +222,15 @@ fn serve_command(file: &ConfigFile, listen: Option<SocketAddr>) -> Result<(), Fa
         config.server.listen = listen;
     }
     let alerts = alerts(&config)?;
-    let events = events(alerts.as_ref());
+    let watched = Watched {
+        events: Tally::default(),
+        alerts: alerts.as_ref().map(Alerts::figures),
+        token: config.metrics.token(&env)?,
+    };
+    let events = events(alerts.as_ref(), watched.events.clone());
     let guard = guard(&config)?;
     let client = client_telling(&config, events.clone())?;
-    runtime()?.block_on(Alerts::during(alerts, serve::run(config, client, guard, events)))
+    runtime()?.block_on(Alerts::during(alerts, serve::run(config, client, guard, events, watched)))
 }
 
 /// The webhook of alerts; none without `[alerts]`.
@@ -245,6 +254,7 @@ fn check_command(file: &Path) -> Result<(), Failure> {
     if let Some(admin) = &config.admin {
         admin.token(&env)?;
     }
+    config.metrics.token(&env)?;
     // A gateway may have the journal open, and a check makes no files.
     if let Some(budget) = config.client.budget.as_mut().filter(|budget| budget.store == Journal) {
         budget.store = Memory;

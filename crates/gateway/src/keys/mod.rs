@@ -52,7 +52,7 @@ impl Default for AdminConfig {
     }
 }
 
-type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
+pub(crate) type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Where the keys are, and how their digests are made.
 #[derive(Clone)]
@@ -153,13 +153,18 @@ impl AdminConfig {
 
     pub(crate) fn token(&self, env: Env<'_>) -> Result<SecretToken, String> {
         let token = self.token.as_ref().ok_or("admin.token is missing")?;
-        let token = token.resolve("admin.token", env).map_err(|error| error.message().to_owned())?;
-        let token = SecretToken::new(token.trim()).map_err(|error| error.to_string())?;
-        token.ok_or_else(|| {
-            let (least, most) = (SecretToken::LEAST, SecretToken::MOST);
-            format!("admin.token must have {least} to {most} bytes: openssl rand -hex 32")
-        })
+        secret_token("admin.token", token, env)
     }
+}
+
+/// The token that a setting says.
+pub(crate) fn secret_token(setting: &str, token: &EnvText, env: Env<'_>) -> Result<SecretToken, String> {
+    let token = token.resolve(setting, env).map_err(|error| error.message().to_owned())?;
+    let token = SecretToken::new(token.trim()).map_err(|error| error.to_string())?;
+    token.ok_or_else(|| {
+        let (least, most) = (SecretToken::LEAST, SecretToken::MOST);
+        format!("{setting} must have {least} to {most} bytes: openssl rand -hex 32")
+    })
 }
 
 fn told(setting: &str, error: &StoreError) -> String {

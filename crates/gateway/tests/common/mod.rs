@@ -19,6 +19,8 @@ pub struct Gateway {
     pub address: String,
     /// Of the admin API, if there is one.
     pub admin: String,
+    /// Of the metrics, if they have a listener of their own.
+    pub metrics: String,
     pub config: tempfile::NamedTempFile,
 }
 
@@ -50,7 +52,8 @@ impl Gateway {
         };
         let address = next_address();
         let admin = if config.contains("[admin]") { next_address() } else { String::new() };
-        Self { child, address, admin, config: file }
+        let metrics = if config.contains("[metrics]\nlisten") { next_address() } else { String::new() };
+        Self { child, address, admin, metrics, config: file }
     }
 
     /// A gateway before one OpenAI-compatible upstream; model `m`; a call is sent once.
