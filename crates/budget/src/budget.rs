@@ -230,6 +230,8 @@ impl Budget {
     /// [`Unflushed`] if that takes longer than `longest`.
     pub async fn flush(&self, longest: Duration) -> Result<(), Unflushed> {
         let until = Instant::now() + longest;
+        // A share that is being taken just now would be left behind.
+        let _alone = tokio::time::timeout_at(until, self.0.keeping.lock()).await;
         if let Some(guard) = &self.0.guard {
             guard.leases().drain().into_iter().for_each(|lease| self.0.owe(lease.given_back()));
         }

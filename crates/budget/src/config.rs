@@ -180,6 +180,7 @@ impl BudgetBuilder {
             counts: Counts::default(),
             runtime: OnceLock::new(),
             is_kept: OnceLock::new(),
+            keeping: tokio::sync::Mutex::default(),
         };
         Ok(BudgetLayer::new(Budget::new(Arc::new(core))))
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use crate::guard::Guard;
+use crate::guard::{Guard, Lease};
 use crate::shared::{Core, one};
 use crate::store::{Reserved, StoreError};
 
@@ -30,6 +30,7 @@ impl Core {
 
     /// One round: leases are renewed, holds of the crashed are booked, shares are kept, what is owed is booked.
     pub(crate) async fn maintain(self: &Arc<Self>) {
+        let _alone = self.keeping.lock().await;
         self.nudge();
         // A round that fails because the store is away is made up for by the next one.
         if let Some(guard) = &self.guard {
@@ -75,19 +76,36 @@ impl Core {
         for ((key, window), balance) in wanted.iter().zip(balances) {
             let (idle, new) = guard.leases().review(key, window, balance, now_ms);
             idle.into_iter().for_each(|lease| self.owe(lease.given_back()));
-            let Some(lease) = new else { continue };
-            let reserved = guard.bounded(self.store.reserve(lease.reservation())).await;
-            match reserved {
-                Ok(Reserved::Granted(_)) => guard.leases().taken(lease),
-                Ok(_) => {}
-                Err(error) => {
-                    // It may have been taken all the same.
-                    self.owe(lease.given_back());
-                    return Err(error);
-                }
+            if let Some(lease) = new {
+                self.take_share(guard, lease).await?;
             }
         }
         Ok(())
+    }
+
+    async fn take_share(self: &Arc<Self>, guard: &Guard, lease: Lease) -> Result<(), StoreError> {
+        let mut taking = Taking { core: self, lease: Some(lease) };
+        let Some(lease) = &taking.lease else { return Ok(()) };
+        let reserved = guard.bounded(self.store.reserve(lease.reservation())).await?;
+        let lease = taking.lease.take();
+        if let (Some(lease), Reserved::Granted(_)) = (lease, reserved) {
+            taking.lease = guard.leases().taken(lease);
+        }
+        Ok(())
+    }
+}
+
+/// A share that is asked for. If nobody hears the answer, it may have been taken all the same: it is given back.
+struct Taking<'a> {
+    core: &'a Arc<Core>,
+    lease: Option<Lease>,
+}
+
+impl Drop for Taking<'_> {
+    fn drop(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            self.core.owe(lease.given_back());
+        }
     }
 }
 

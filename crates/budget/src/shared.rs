@@ -39,6 +39,8 @@ pub(crate) struct Core {
     /// Where tasks run: the runtime of the first call.
     pub(crate) runtime: OnceLock<Handle>,
     pub(crate) is_kept: OnceLock<()>,
+    /// Held by who keeps house: one at a time.
+    pub(crate) keeping: tokio::sync::Mutex<()>,
 }
 
 /// Figures since the beginning.

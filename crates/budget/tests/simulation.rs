@@ -2,6 +2,8 @@
 //! that fail: never over the limit, nothing held in the end, rows equal to counters (M1-M6).
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
+#[path = "common/chance.rs"]
+mod chance;
 mod common;
 #[path = "common/faulty.rs"]
 mod faulty;
@@ -9,6 +11,7 @@ mod faulty;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chance::step;
 use common::{call_of, meter, streaming, subject_of};
 use fastrand::Rng;
 use faulty::{Fault, Faulty};
@@ -17,35 +20,15 @@ use mainstay_budget::{
     RowsQuery, Unit, WhenStoreFails,
 };
 use mainstay_metering::NanoUsd;
-use mainstay_provider_core::test_kit::{Piece, Scripted, Step};
-use mainstay_provider_core::{BoxProvider, Call, ErrorKind, Provider, Subject, Timer, Usage};
+use mainstay_provider_core::test_kit::Scripted;
+use mainstay_provider_core::{BoxProvider, Call, Provider, Subject};
 use tokio::time::{sleep, timeout};
 use tower::Layer;
 
 const SUBJECTS: [&str; 5] = ["user:a", "user:b", "org:x", "org:y", "feature:f"];
 
-/// What a call comes upon. No answer uses more than was reserved for it.
-fn step(rng: &mut Rng) -> Step {
-    let usage = Usage::new(rng.u64(1..12), rng.u64(0..40));
-    let words = (0..rng.usize(1..12)).map(|_| Piece::text("mast "));
-    let pauses = |rng: &mut Rng| Piece::Wait(Duration::from_millis(rng.u64(0..3_000)));
-    let begun: Vec<_> = words.collect();
-    let end = match rng.u32(0..6) {
-        0 => vec![Piece::Stall],
-        1 => vec![Piece::Cut],
-        2 => vec![Piece::fail_with(ErrorKind::Overloaded)],
-        3 => vec![pauses(rng), Piece::stop()],
-        _ => vec![pauses(rng), Piece::stop(), Piece::Usage(usage)],
-    };
-    let step = match rng.u32(0..10) {
-        0 => Step::fail_with(ErrorKind::RateLimited),
-        1 => Step::fail_with(ErrorKind::Timeout(Timer::FirstToken)),
-        2 => Step::hang(),
-        3 | 4 => Step::text("A mainstay holds the mast.").usage(usage),
-        _ => Step::stream(begun.into_iter().chain(end)),
-    };
-    step.after(Duration::from_millis(rng.u64(0..2_000)))
-}
+/// The longest that a provider thinks before one thing that it says.
+const LONGEST: Duration = Duration::from_secs(3);
 
 fn limits(rng: &mut Rng) -> Vec<Limit> {
     let period = [
@@ -95,7 +78,7 @@ impl World {
             .build()
             .unwrap();
         let own = std::sync::Mutex::new(rng.fork());
-        let upstream = Scripted::by(move |_| step(&mut own.lock().unwrap()));
+        let upstream = Scripted::by(move |_| step(&mut own.lock().unwrap(), LONGEST));
         let provider = if rng.bool() {
             layer.layer(upstream).boxed()
         } else {

@@ -43,6 +43,12 @@ struct Entry {
     old: Vec<Lease>,
 }
 
+impl Entry {
+    fn of(account: &Arc<Account>) -> Self {
+        Self { account: account.clone(), used_at: Instant::now(), lease: None, old: Vec::new() }
+    }
+}
+
 /// A hold that this process keeps for itself.
 #[derive(Debug, Clone)]
 pub(crate) struct Lease {
@@ -134,8 +140,7 @@ impl Leases {
         if all.len() >= MOST {
             return false;
         }
-        let entry = Entry { account: account.clone(), used_at: Instant::now(), lease: None, old: Vec::new() };
-        all.insert(account.key.clone(), entry);
+        all.insert(account.key.clone(), Entry::of(account));
         true
     }
 
@@ -220,11 +225,22 @@ impl Leases {
         (idle, new)
     }
 
-    /// A lease was taken in the store.
-    pub(crate) fn taken(&self, lease: Lease) {
-        if let Some(entry) = self.lock().get_mut(&lease.charge.account) {
-            entry.old.extend(entry.lease.replace(lease));
+    /// A lease was taken in the store. It comes back if nobody wants it any more: it is to be given back.
+    pub(crate) fn taken(&self, lease: Lease) -> Option<Lease> {
+        match self.lock().get_mut(&lease.charge.account) {
+            Some(entry) => {
+                entry.old.extend(entry.lease.replace(lease));
+                None
+            }
+            None => Some(lease),
         }
+    }
+
+    /// A lease could not be given back: it is kept alive until it is.
+    pub(crate) fn put_back(&self, lease: Lease) {
+        let mut all = self.lock();
+        let entry = all.entry(lease.charge.account.clone()).or_insert_with(|| Entry::of(&lease.account));
+        entry.old.push(lease);
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<AccountKey, Entry>> {

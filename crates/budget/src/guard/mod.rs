@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
-pub(crate) use self::leases::Leases;
+pub(crate) use self::leases::{Lease, Leases};
 use crate::limit::WhenStoreFails;
 use crate::plan::Plan;
 use crate::shared::one;
@@ -125,10 +125,15 @@ impl Guard {
     async fn gave_up(&self, ticket: &Ticket, index: usize, now_ms: u64) -> bool {
         let account = ticket.plan.charges.get(index).map(|charge| &charge.account);
         let Some(lease) = account.and_then(|account| self.0.leases.give_up(account)) else { return false };
-        let charges = std::slice::from_ref(&lease.charge);
-        let settlement = Settlement { hold: lease.hold, charges, actual: &[0], rows: &[], now_ms };
-        // Where that fails, its lease passes.
-        self.bounded(self.0.store.settle(settlement)).await.is_ok()
+        let mut giving = Giving { leases: &self.0.leases, lease: Some(lease) };
+        let Some(Lease { hold, charge, .. }) = &giving.lease else { return false };
+        let charges = std::slice::from_ref(charge);
+        let settlement = Settlement { hold: *hold, charges, actual: &[0], rows: &[], now_ms };
+        let is_given = self.bounded(self.0.store.settle(settlement)).await.is_ok();
+        if is_given {
+            giving.lease = None;
+        }
+        is_given
     }
 
     /// What each limit of the call says for the time when the store is away.
@@ -280,6 +285,20 @@ impl Inner {
 
     fn open(&self) -> MutexGuard<'_, HashSet<HoldId>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A lease that is being given back. Where that fails, or the call that does it is dropped, it is done later.
+struct Giving<'a> {
+    leases: &'a Leases,
+    lease: Option<Lease>,
+}
+
+impl Drop for Giving<'_> {
+    fn drop(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            self.leases.put_back(lease);
+        }
     }
 }
 

@@ -143,7 +143,7 @@ pub(crate) async fn postgres() -> Option<Server> {
     let port = free_port();
     let mut command = humbly(&programs.join("postgres"));
     command.arg("-D").arg(&data).arg("-k").arg(folder.path()).args(["-p", &port.to_string()]);
-    command.args(["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "max_connections=60"]);
+    command.args(["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "max_connections=120"]);
     let server = Server::start(command, port, folder);
     until_open(port).await;
     // The port is open before the server is.
