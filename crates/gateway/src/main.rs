@@ -4,6 +4,7 @@ mod admin;
 mod alerts;
 mod app;
 mod auth;
+mod beside;
 mod chat;
 mod command;
 mod config;

@@ -12,13 +12,14 @@ use mainstay::config::BudgetStoreSetting;
 use mainstay::virtual_keys::{KeyChange, KeyRing, SecretToken};
 use mainstay::{Client, Events};
 use mainstay_cork::Corked;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::admin::{self, Admin};
 use crate::alerts::Figures;
 use crate::app::App;
 use crate::auth::Door;
+use crate::beside::{self, Aside, Beside};
 use crate::config::GatewayConfig;
 use crate::front::Front;
 use crate::keys::{Opened, limits as key_limits};
@@ -47,7 +48,8 @@ pub(crate) async fn run(
     events: Events,
     watched: Watched,
 ) -> Result<(), String> {
-    let (listener, address) = listen(config.server.listen, "choose another address with --listen").await?;
+    let (listener, address) =
+        beside::listen(config.server.listen, "choose another address with --listen").await?;
     let mut signals = Signals::listen()?;
     let shutdown = Shutdown::default();
     let ring = match &guard {
@@ -63,14 +65,17 @@ pub(crate) async fn run(
         key_limits::follow(ring, budget);
         warn_of_memory(&config);
     }
-    let admin = admin_api(&config, guard, ring.as_ref(), budget.clone()).await?;
+    let mut beside: Vec<_> =
+        admin_api(&config, guard, ring.as_ref(), budget.clone()).await?.into_iter().collect();
     let connections = Connections::default();
-    let metrics = metrics(&config, &client, ring.clone(), watched, connections.clone(), shutdown.clone());
-    let (metrics, metrics_beside) = mount(metrics, config.metrics.listen).await?;
+    let mut metrics = metrics(&config, &client, ring.clone(), watched, connections.clone(), shutdown.clone());
+    if let Some(address) = config.metrics.listen
+        && let Some(metrics) = metrics.take()
+    {
+        beside.push(Beside::listen(address, Aside::Metrics(metrics)).await?);
+    }
     let app = App::new(&config, client, Door::new(ring), shutdown.clone(), metrics);
-    let beside =
-        (admin.as_ref().map(|api| api.address), metrics_beside.as_ref().map(|beside| beside.address));
-    greet(address, beside, &config);
+    greet(address, &beside, &config);
 
     let front = Front::new(app);
     let mut http = http1::Builder::new();
@@ -85,11 +90,8 @@ pub(crate) async fn run(
         let serving = http.serve_connection(TokioIo::new(Corked::new(stream)), front.clone());
         spawn(graceful.watch(serving), Some(connections.open()));
     };
-    let serve_admin = |(stream, admin): (TcpStream, Admin)| {
-        spawn(graceful.watch(http.serve_connection(TokioIo::new(stream), admin)), None);
-    };
-    let serve_metrics = |(stream, metrics): (TcpStream, Metrics)| {
-        spawn(graceful.watch(http.serve_connection(TokioIo::new(stream), metrics)), None);
+    let serve_aside = |(stream, aside): (TcpStream, Aside)| {
+        spawn(graceful.watch(http.serve_connection(TokioIo::new(stream), aside)), None);
     };
     let mut drain =
         std::pin::pin!(drain_begins(&mut signals, &shutdown, config.server.drain_delay.duration()));
@@ -99,18 +101,14 @@ pub(crate) async fn run(
                 Ok((stream, _)) => serve_one(stream),
                 Err(error) => wait_out(&error).await,
             },
-            accepted = accept(admin.as_ref()) => match accepted {
-                Ok(accepted) => serve_admin(accepted),
-                Err(error) => wait_out(&error).await,
-            },
-            accepted = accept(metrics_beside.as_ref()) => match accepted {
-                Ok(accepted) => serve_metrics(accepted),
+            accepted = beside::accept(&beside) => match accepted {
+                Ok(accepted) => serve_aside(accepted),
                 Err(error) => wait_out(&error).await,
             },
             () = &mut drain => break,
         }
     }
-    drop((admin, metrics_beside, listener));
+    drop((beside, listener));
     finish(graceful, &shutdown, config.server.drain_limit.duration()).await?;
     book_all(budget.as_ref()).await;
     Ok(())
@@ -145,20 +143,6 @@ async fn book_all(budget: Option<&Budget>) {
     }
 }
 
-async fn listen(address: SocketAddr, cure: &str) -> Result<(TcpListener, SocketAddr), String> {
-    let bound = TcpListener::bind(address).await;
-    let bound = bound.and_then(|listener| listener.local_addr().map(|address| (listener, address)));
-    bound.map_err(|error| format!("cannot listen on {address}: {error}; {cure}"))
-}
-
-/// Waits for ever when there is none.
-async fn accept<S: Clone>(beside: Option<&Beside<S>>) -> std::io::Result<(TcpStream, S)> {
-    match beside {
-        Some(beside) => beside.listener.accept().await.map(|(stream, _)| (stream, beside.service.clone())),
-        None => std::future::pending().await,
-    }
-}
-
 /// `open` counts it for as long as it is there.
 fn spawn<E: std::fmt::Display>(
     connection: impl Future<Output = Result<(), E>> + Send + 'static,
@@ -170,13 +154,6 @@ fn spawn<E: std::fmt::Display>(
         }
         drop(open);
     });
-}
-
-/// What has a listener of its own beside the gateway's.
-struct Beside<S> {
-    listener: TcpListener,
-    address: SocketAddr,
-    service: S,
 }
 
 /// The metrics; none where they are not wanted.
@@ -194,28 +171,17 @@ fn metrics(
     config.metrics.enabled.then(|| Metrics::new(sources, token))
 }
 
-/// Where the metrics are: among the routes of the gateway, or on a listener of their own.
-async fn mount(
-    metrics: Option<Metrics>,
-    address: Option<SocketAddr>,
-) -> Result<(Option<Metrics>, Option<Beside<Metrics>>), String> {
-    let (Some(service), Some(address)) = (&metrics, address) else { return Ok((metrics, None)) };
-    let (listener, address) = listen(address, "choose another address in metrics.listen").await?;
-    Ok((None, Some(Beside { listener, address, service: service.clone() })))
-}
-
 /// The admin API and its listener; none without a token.
 async fn admin_api(
     config: &GatewayConfig,
     guard: Option<Guard>,
     ring: Option<&KeyRing>,
     budget: Option<Budget>,
-) -> Result<Option<Beside<Admin>>, String> {
+) -> Result<Option<Beside>, String> {
     let (Some(settings), Some(ring), Some(Guard { keys, token: Some(token) })) = (&config.admin, ring, guard)
     else {
         return Ok(None);
     };
-    let (listener, address) = listen(settings.listen, "choose another address in admin.listen").await?;
     let admin = Admin::new(admin::Shared {
         manager: keys.manager(),
         ring: ring.clone(),
@@ -224,7 +190,7 @@ async fn admin_api(
         grace: keys.grace,
         body_timeout: config.server.body_timeout.duration(),
     });
-    Ok(Some(Beside { listener, address, service: admin }))
+    Beside::listen(settings.listen, Aside::Admin(admin)).await.map(Some)
 }
 
 /// What caches hold of a key's own namespace goes with the key (security test 20).
@@ -292,17 +258,13 @@ impl Signals {
     }
 }
 
-/// `beside`: where the admin API and the metrics are, if they have listeners of their own.
-fn greet(address: SocketAddr, beside: (Option<SocketAddr>, Option<SocketAddr>), config: &GatewayConfig) {
+fn greet(address: SocketAddr, beside: &[Beside], config: &GatewayConfig) {
     use std::io::Write as _;
     let model = config.client.models.keys().next().map_or("sim/echo", String::as_str);
-    let (admin, metrics) = beside;
-    let admin = admin.map_or_else(String::new, |admin| format!("The admin API is on http://{admin}/admin\n"));
-    let metrics =
-        metrics.map_or_else(String::new, |metrics| format!("The metrics are on http://{metrics}/metrics\n"));
+    let beside: String = beside.iter().map(Beside::greeting).collect();
     let key = if config.keys.is_some() { " -H 'authorization: Bearer YOUR_KEY'" } else { "" };
     let greeting = format!(
-        "Mainstay serves the OpenAI API on http://{address}/v1\n{admin}{metrics}\nTry it:\n  curl http://{address}/v1/chat/completions{key} \
+        "Mainstay serves the OpenAI API on http://{address}/v1\n{beside}\nTry it:\n  curl http://{address}/v1/chat/completions{key} \
          -H 'content-type: application/json' \\\n    -d '{{\"model\": \"{model}\", \"messages\": [{{\"role\": \"user\", \
          \"content\": \"Hello\"}}]}}'\n\n"
     );

@@ -1,6 +1,6 @@
 //! `GET /metrics` of real gateway processes: what is told, to whom, and what never is; read by the real Prometheus where there is one.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod common;
 
@@ -72,14 +72,7 @@ async fn ask(gateway: &Gateway, headers: &str, more: &str) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_frozen_store_is_told_and_so_is_its_return() {
     let folder = tempfile::tempdir().unwrap();
-    let port = free_port();
-    let arguments = ["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"];
-    let Some(redis) =
-        Server::start(Command::new("redis-server").args(arguments).arg(folder.path()), port).await
-    else {
-        println!("skipped: there is no redis-server here; apt-get install -y redis-server");
-        return;
-    };
+    let Some((redis, port)) = redis(folder.path()).await else { return };
     let upstream = upstream().await;
     let tables = format!(
         "[budget]\nstore = \"redis\"\nurl = \"redis://127.0.0.1:{port}\"\n[budget.limits]\n\
@@ -119,6 +112,22 @@ async fn a_frozen_store_is_told_and_so_is_its_return() {
     assert!(!page.contains("ann") && !page.contains("ops"), "{page}");
 }
 
+// The same where nobody calls.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_where_nothing_happens_hears_of_it_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some((redis, port)) = redis(folder.path()).await else { return };
+    let upstream = upstream().await;
+    let tables = format!("[budget]\nstore = \"redis\"\nurl = \"redis://127.0.0.1:{port}\"\nlease = \"3s\"\n");
+    let gateway = Gateway::start(&config(&upstream, &tables));
+    ask(&gateway, "x: y", "").await;
+    let up = "mainstay_budget_store_up";
+    redis.signal("-STOP");
+    until(&gateway, |page| figure(page, up) == Some(0.0)).await;
+    redis.signal("-CONT");
+    until(&gateway, |page| figure(page, up) == Some(1.0)).await;
+}
+
 // S6.2: what was reached is counted; whose it was is not told.
 #[tokio::test]
 async fn limits_that_are_reached_are_counted() {
@@ -142,6 +151,8 @@ async fn limits_that_are_reached_are_counted() {
     assert_eq!(figure(&page, "mainstay_budget_holds_open"), Some(0.0), "{page}");
     let succeeded = "mainstay_breaker_calls_total{deployment=\"up/the-model\",outcome=\"succeeded\"}";
     assert_eq!(figure(&page, succeeded), Some(5.0), "{page}");
+    let at_once = "mainstay_rate_limit_calls_total{deployment=\"up/the-model\",outcome=\"at_once\"}";
+    assert_eq!(figure(&page, at_once), Some(5.0), "{page}");
     assert_eq!(
         figure(&page, "mainstay_breaker_state{deployment=\"up/the-model\",state=\"closed\"}"),
         Some(1.0)
@@ -368,6 +379,17 @@ fn rules_of_the_docs(folder: &Path) -> PathBuf {
     let file = folder.join("rules.yml");
     std::fs::write(&file, rules.split("```").next().unwrap()).unwrap();
     file
+}
+
+/// A Redis and its port; `None` where there is no such server.
+async fn redis(folder: &Path) -> Option<(Server, u16)> {
+    let port = free_port();
+    let arguments = ["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"];
+    let redis = Server::start(Command::new("redis-server").args(arguments).arg(folder), port).await;
+    if redis.is_none() {
+        println!("skipped: there is no redis-server here; apt-get install -y redis-server");
+    }
+    Some((redis?, port))
 }
 
 fn free_port() -> u16 {

@@ -14,6 +14,7 @@ use mainstay_provider_core::{
     BoxProvider, Call, ChatResponse, ChunkResult, Chunks, EmbedCall, EmbedReply, Embedder, Error, Provider,
     Reply, ReplyHead, Wire,
 };
+use mainstay_rate_limit::RateLimitHandle;
 use mainstay_router::Router;
 
 use crate::builder::ClientBuilder;
@@ -141,6 +142,11 @@ impl Client {
     /// The breakers of the configured deployments, to be read and to be forced.
     pub fn breakers(&self) -> Vec<BreakerHandle> {
         self.deployments.breakers()
+    }
+
+    /// The rate limits of the configured deployments, to be read.
+    pub fn rate_limits(&self) -> Vec<RateLimitHandle> {
+        self.deployments.rate_limits()
     }
 
     /// What calls cost.

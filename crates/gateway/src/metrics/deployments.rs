@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use mainstay::Client;
 use mainstay::breaker::BreakerStats;
+use mainstay::rate_limit::RateLimitStats;
 use mainstay::router::DeploymentStats;
 
 /// So many deployments are told one by one; what is beyond is told together, so that the page cannot grow without bound.
@@ -19,8 +20,8 @@ const STATES: [&str; 7] =
 #[derive(Default)]
 pub(super) struct Deployments(BTreeMap<String, Deployment>);
 
-/// One deployment, with the figures of all the models that have it. It has one breaker, or several where it stands behind
-/// models with different settings.
+/// One deployment, with the figures of all the models that have it. It has one breaker and one rate limit, or several where it
+/// stands behind models with different settings.
 #[derive(Default)]
 pub(super) struct Deployment {
     states: [u64; STATES.len()],
@@ -33,6 +34,12 @@ pub(super) struct Deployment {
     not_counted: u64,
     unseen: u64,
     refused: u64,
+    /// Calls that wait for a place in the rate limit.
+    pub(super) in_line: u64,
+    at_once: u64,
+    waited: u64,
+    turned_away: u64,
+    left: u64,
     /// What the router knows, which is one for all models.
     pub(super) traffic: Option<Traffic>,
 }
@@ -50,6 +57,9 @@ impl Deployments {
         let mut deployments = Self::default();
         for breaker in client.breakers() {
             deployments.entry(breaker.deployment()).breaker(&breaker.stats());
+        }
+        for limit in client.rate_limits() {
+            deployments.entry(limit.deployment()).rate_limit(&limit.stats());
         }
         let mut of_models = client.router().stats();
         // One that stands behind several models is there for each, with the same figures.
@@ -88,6 +98,14 @@ impl Deployment {
         self.refused += stats.refused;
     }
 
+    fn rate_limit(&mut self, stats: &RateLimitStats) {
+        self.in_line += stats.waiting;
+        self.at_once += stats.admitted.saturating_sub(stats.waited);
+        self.waited += stats.waited;
+        self.turned_away += stats.refused;
+        self.left += stats.left;
+    }
+
     fn traffic(&mut self, stats: &DeploymentStats) {
         let new = Traffic {
             in_flight: stats.in_flight.into(),
@@ -104,8 +122,18 @@ impl Deployment {
     }
 
     /// Its breakers in each state.
-    pub(super) fn states(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        STATES.into_iter().zip(self.states)
+    pub(super) fn states(&self) -> [(&'static str, u64); STATES.len()] {
+        std::array::from_fn(|at| (STATES[at], self.states[at]))
+    }
+
+    /// Its calls by what its rate limit did with them.
+    pub(super) fn places(&self) -> [(&'static str, u64); 4] {
+        [
+            ("at_once", self.at_once),
+            ("waited", self.waited),
+            ("refused", self.turned_away),
+            ("left", self.left),
+        ]
     }
 
     /// Its calls by what became of them.
@@ -151,7 +179,7 @@ mod tests {
         assert_eq!(deployments.iter().count(), MOST + 1);
         let closed = |name: &str| {
             let (_, deployment) = deployments.iter().find(|(known, _)| *known == name).unwrap();
-            deployment.states().find(|(state, _)| *state == "closed").unwrap().1
+            deployment.states().into_iter().find(|(state, _)| *state == "closed").unwrap().1
         };
         assert_eq!((closed("sim/m0"), closed("sim/m1"), closed(OTHERS)), (2, 1, 5));
         let told = deployments.iter().filter(|(_, deployment)| deployment.traffic.is_some()).count();
@@ -173,7 +201,7 @@ mod tests {
             change(breaker);
             let told = states();
             let (_, deployment) = told.iter().next().unwrap();
-            let of: Vec<_> = deployment.states().filter(|(_, count)| *count == 1).collect();
+            let of: Vec<_> = deployment.states().into_iter().filter(|(_, count)| *count == 1).collect();
             assert_eq!(of, [(name, 1)]);
         }
     }

@@ -8,7 +8,7 @@ use mainstay_breaker::{BreakerHandle, BreakerLayer};
 use mainstay_budget::AttemptMeterLayer;
 use mainstay_metering::PriceTable;
 use mainstay_provider_core::{BoxEmbedder, BoxProvider, Embedder, Error, ErrorKind, Events, ModelId};
-use mainstay_rate_limit::{BulkheadLayer, RateLimitLayer};
+use mainstay_rate_limit::{BulkheadLayer, RateLimitHandle, RateLimitLayer};
 use mainstay_router::{Deployment, ResolveModel};
 use tower::Layer as _;
 
@@ -115,6 +115,13 @@ impl Deployments {
     pub(crate) fn breakers(&self) -> Vec<BreakerHandle> {
         let known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
         let mut handles: Vec<_> = known.values().map(|guards| guards.breaker.handle()).collect();
+        handles.sort_by(|one, other| one.deployment().cmp(other.deployment()));
+        handles
+    }
+
+    pub(crate) fn rate_limits(&self) -> Vec<RateLimitHandle> {
+        let known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut handles: Vec<_> = known.values().map(|guards| guards.rate_limit.handle()).collect();
         handles.sort_by(|one, other| one.deployment().cmp(other.deployment()));
         handles
     }

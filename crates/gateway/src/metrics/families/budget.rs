@@ -55,14 +55,16 @@ pub(super) static ALL: &[Metric] = &[
     gauge("mainstay_budget_store_up", "0 while the shared store is left alone because it failed.", |at| {
         Some((!at.budget?.store?.is_away).into())
     }),
-    counter("mainstay_budget_store_outages_total", "How often it was left alone so.", |at| {
-        Some(at.budget?.store?.outages.into())
-    }),
+    counter(
+        "mainstay_budget_store_outages_total",
+        "How often the shared store was left alone because it failed.",
+        |at| Some(at.budget?.store?.outages.into()),
+    ),
     labelled(
         Counter,
         "mainstay_budget_store_errors_total",
         &["reason"],
-        "Answers of the store that were a failure, or did not come in time.",
+        "Answers of the shared store that were a failure, or did not come in time.",
         |at, out| {
             let store = at.budget?.store?;
             out.all([("failure", store.failures), ("timeout", store.timeouts)])
@@ -72,13 +74,15 @@ pub(super) static ALL: &[Metric] = &[
         Counter,
         "mainstay_budget_store_away_calls_total",
         &["decision"],
-        "Calls while the store was away, as their limits say: from this process's share (lease), unchecked (open), refused (closed).",
+        "Calls while the shared store was away, as their limits say: from this process's share (lease), unchecked (open), refused (closed).",
         |at, out| {
             let store = at.budget?.store?;
             out.all([("lease", store.leased), ("open", store.opened), ("closed", store.closed)])
         },
     ),
-    gauge("mainstay_budget_store_leases", "Limits of which this process keeps a share for then.", |at| {
-        Some(at.budget?.store?.leases.into())
-    }),
+    gauge(
+        "mainstay_budget_store_leases",
+        "Limits of which this process keeps a share for the time when the store is away.",
+        |at| Some(at.budget?.store?.leases.into()),
+    ),
 ];

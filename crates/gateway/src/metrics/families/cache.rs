@@ -39,11 +39,13 @@ pub(super) static ALL: &[Metric] = &[
             out.all([("kept", cache.stored), ("not_kept", cache.not_stored)])
         },
     ),
-    gauge("mainstay_cache_entries", "Entries in memory.", |at| Some(at.cache.as_ref()?.entries.into())),
-    gauge("mainstay_cache_memory_bytes", "Bytes that they take, about.", |at| {
+    gauge("mainstay_cache_entries", "Entries of the exact cache in memory.", |at| {
+        Some(at.cache.as_ref()?.entries.into())
+    }),
+    gauge("mainstay_cache_memory_bytes", "Bytes of the entries in memory, about.", |at| {
         Some(at.cache.as_ref()?.bytes.into())
     }),
-    counter("mainstay_cache_evictions_total", "Entries that had to go for others.", |at| {
+    counter("mainstay_cache_evictions_total", "Entries in memory that had to go for others.", |at| {
         Some(at.cache.as_ref()?.evictions.into())
     }),
     labelled(
@@ -58,7 +60,7 @@ pub(super) static ALL: &[Metric] = &[
     ),
     counter(
         "mainstay_cache_saved_usd_total",
-        "What those would have cost, in USD; of models whose price is known.",
+        "What those tokens would have cost, in USD; of models whose price is known.",
         |at| Some(NanoUsd::from_nanos(at.cache.as_ref()?.saved_nano_usd).into()),
     ),
     gauge("mainstay_cache_store_up", "0 while the second level is left alone because it failed.", |at| {
@@ -78,7 +80,7 @@ pub(super) static ALL: &[Metric] = &[
         Counter,
         "mainstay_cache_store_errors_total",
         &["reason"],
-        "Look-ups and writes there that were a failure, did not come in time (timeout), or gave a damaged entry.",
+        "Look-ups and writes in the second level that were a failure, did not come in time (timeout), or gave a damaged entry.",
         |at, out| {
             let second = at.cache.as_ref()?.second?;
             out.all([("failure", second.failures), ("timeout", second.timeouts), ("damaged", second.damaged)])
@@ -86,7 +88,7 @@ pub(super) static ALL: &[Metric] = &[
     ),
     counter(
         "mainstay_cache_store_skipped_total",
-        "Look-ups and writes there that were not made while it was left alone, and writes that were too many.",
+        "Look-ups and writes in the second level that were not made: it was left alone, or the writes were too many.",
         |at| Some(at.cache.as_ref()?.second?.skipped.into()),
     ),
 ];

@@ -5,7 +5,7 @@ use crate::metrics::table::{Metric, counter, gauge, labelled};
 
 pub(super) static ALL: &[Metric] = &[
     gauge("mainstay_keys", "Keys of callers, disabled ones too.", |at| Some(at.keys?.keys.into())),
-    gauge("mainstay_keys_damaged", "Records that cannot be read; their keys are not taken.", |at| {
+    gauge("mainstay_keys_damaged", "Records of keys that cannot be read; their keys are not taken.", |at| {
         Some(at.keys?.damaged.into())
     }),
     gauge("mainstay_keys_store_up", "0 while the keys' store cannot be read.", |at| {
@@ -13,7 +13,7 @@ pub(super) static ALL: &[Metric] = &[
     }),
     gauge(
         "mainstay_keys_age_seconds",
-        "How long ago the store was read: what was changed in it since is not known here.",
+        "How long ago the keys' store was read: what was changed in it since is not known here.",
         |at| Some(at.keys?.age?.into()),
     ),
     counter("mainstay_keys_refused_total", "Keys that were shown and not taken.", |at| {

@@ -1,6 +1,6 @@
 //! The deployments of the configuration's models. Their names are the configuration's, never a caller's.
 
-use crate::metrics::deployments::Traffic;
+use crate::metrics::deployments::{Deployment, Traffic};
 use crate::metrics::page::Samples;
 use crate::metrics::snapshot::Snapshot;
 use crate::metrics::table::Kind::{Counter, Gauge};
@@ -12,31 +12,36 @@ pub(super) static ALL: &[Metric] = &[
         "mainstay_breaker_state",
         &["deployment", "state"],
         "1 for the state that a deployment's breaker is in, 0 for the others; more where models with different settings share it.",
-        |at, out| {
-            for (name, deployment) in at.deployments.iter() {
-                deployment.states().for_each(|(state, count)| out.put(&[name, state], count));
-            }
-            Some(())
-        },
+        |at, out| each(at, out, Deployment::states),
     ),
-    labelled(Counter, "mainstay_breaker_opened_total", &["deployment"], "How often it opened.", |at, out| {
-        out.all(at.deployments.iter().map(|(name, deployment)| (name, deployment.opened)))
-    }),
+    labelled(
+        Counter,
+        "mainstay_breaker_opened_total",
+        &["deployment"],
+        "How often a deployment's breaker opened.",
+        |at, out| out.all(at.deployments.iter().map(|(name, deployment)| (name, deployment.opened))),
+    ),
     labelled(
         Counter,
         "mainstay_breaker_calls_total",
         &["deployment", "outcome"],
         "Attempts by what became of them: succeeded, failed, slow, rate_limited (429), account_error (key or credit rejected), \
          not_counted (no fault of the deployment), unseen (left by the caller), refused (not sent).",
-        |at, out| {
-            for (name, deployment) in at.deployments.iter() {
-                deployment
-                    .outcomes()
-                    .into_iter()
-                    .for_each(|(outcome, count)| out.put(&[name, outcome], count));
-            }
-            Some(())
-        },
+        |at, out| each(at, out, Deployment::outcomes),
+    ),
+    labelled(
+        Gauge,
+        "mainstay_rate_limit_waiting",
+        &["deployment"],
+        "Calls in line for a place within a deployment's rate limits.",
+        |at, out| out.all(at.deployments.iter().map(|(name, deployment)| (name, deployment.in_line))),
+    ),
+    labelled(
+        Counter,
+        "mainstay_rate_limit_calls_total",
+        &["deployment", "outcome"],
+        "Attempts by how they got a place: at_once, waited, refused (none in time), left (gone while they waited).",
+        |at, out| each(at, out, Deployment::places),
     ),
     labelled(
         Gauge,
@@ -67,6 +72,18 @@ pub(super) static ALL: &[Metric] = &[
         |at, out| traffic(at, out, |traffic| Some(traffic.hedges.into())),
     ),
 ];
+
+/// Figures of each under a second label.
+fn each<const N: usize>(
+    at: &Snapshot,
+    out: &mut Samples<'_>,
+    read: fn(&Deployment) -> [(&'static str, u64); N],
+) -> Option<()> {
+    for (name, deployment) in at.deployments.iter() {
+        read(deployment).into_iter().for_each(|(label, count)| out.put(&[name, label], count));
+    }
+    Some(())
+}
 
 /// What the router knows of each.
 fn traffic(at: &Snapshot, out: &mut Samples<'_>, read: fn(Traffic) -> Option<Value>) -> Option<()> {

@@ -37,23 +37,25 @@ pub(super) static ALL: &[Metric] = &[
             out.all([("confirmed", confirmed), ("wrong", cache.confirmed_wrong)])
         },
     ),
-    counter("mainstay_semantic_cache_kept_total", "Answers kept.", |at| {
+    counter("mainstay_semantic_cache_kept_total", "Answers that the semantic cache kept.", |at| {
         Some(at.semantic_cache.as_ref()?.kept.into())
     }),
-    gauge("mainstay_semantic_cache_entries", "Entries in its store.", |at| {
+    gauge("mainstay_semantic_cache_entries", "Entries in the store of the semantic cache.", |at| {
         Some(at.semantic_cache.as_ref()?.store.entries.into())
     }),
-    gauge("mainstay_semantic_cache_store_bytes", "Bytes that they take, as far as the store knows.", |at| {
+    gauge("mainstay_semantic_cache_store_bytes", "Bytes of its entries, as far as the store knows.", |at| {
         Some(at.semantic_cache.as_ref()?.store.bytes.into())
     }),
-    counter("mainstay_semantic_cache_evictions_total", "Entries that had to go for others.", |at| {
-        Some(at.semantic_cache.as_ref()?.store.evictions.into())
-    }),
+    counter(
+        "mainstay_semantic_cache_evictions_total",
+        "Entries of the semantic cache that had to go for others.",
+        |at| Some(at.semantic_cache.as_ref()?.store.evictions.into()),
+    ),
     labelled(
         Counter,
         "mainstay_semantic_cache_saved_tokens_total",
         &["kind"],
-        "Tokens that hits did not take: input, output.",
+        "Tokens that hits of the semantic cache did not take: input, output.",
         |at, out| {
             let saved = at.semantic_cache.as_ref()?.saved;
             out.all([("input", saved.input), ("output", saved.output)])
@@ -69,10 +71,14 @@ pub(super) static ALL: &[Metric] = &[
             out.all([("embedder", cache.embedder_failed), ("store", cache.store_failed)])
         },
     ),
-    gauge("mainstay_semantic_cache_store_up", "0 while its store is left alone because it failed.", |at| {
-        at.semantic_cache.as_ref()?;
-        Some(at.is_there("semantic.store_down", "semantic.store_back")?.into())
-    }),
+    gauge(
+        "mainstay_semantic_cache_store_up",
+        "0 while the store of the semantic cache is left alone because it failed.",
+        |at| {
+            at.semantic_cache.as_ref()?;
+            Some(at.is_there("semantic.store_down", "semantic.store_back")?.into())
+        },
+    ),
     gauge("mainstay_semantic_cache_embedder_up", "0 while no question can be turned into a vector.", |at| {
         at.semantic_cache.as_ref()?;
         Some(at.is_there("semantic.embedder_down", "semantic.embedder_back")?.into())
