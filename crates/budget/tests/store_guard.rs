@@ -221,25 +221,42 @@ async fn postgres_frozen_in_the_middle_of_calls_costs_50_ms_and_each_policy_hold
     frozen_under_each_policy(&server, postgres_store).await;
 }
 
-// S1, S2, S3
-#[tokio::test(flavor = "multi_thread")]
-async fn redis_killed_in_the_middle_of_calls_and_begun_again_loses_no_booking() {
+async fn killed_under_each_policy(server: &mut Server, store: fn(&Server, usize) -> Store) {
     let _alone = ALONE.lock().await;
     for (number, policy) in POLICIES.into_iter().enumerate() {
-        let disk = ["--appendonly", "yes", "--appendfsync", "always"];
-        let Some(mut server) = store_servers::redis_at(store_servers::free_port(), &disk).await else {
-            return;
-        };
-        let process = Arc::new(Process::new(redis_store(&server, number), 10_000_000, policy).await);
+        let process = Arc::new(Process::new(store(server, number), 10_000_000, policy).await);
+        let mut times = None;
         process
             .busy(async {
                 process.until_ready(policy).await;
-                server.restart(MS(700)).await;
+                let gone = Instant::now();
+                server.kill();
+                sleep(MS(1_500)).await;
+                times = Some((gone, Instant::now()));
+                server.start_again().await;
                 process.until_back().await;
             })
             .await;
+        let (gone, back) = times.unwrap();
+        assert_policy(&process, policy, gone, back);
         process.assert_booked().await;
     }
+}
+
+// S1, S2, S3
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_killed_in_the_middle_of_calls_and_begun_again_loses_no_booking_and_each_policy_holds() {
+    let disk = ["--appendonly", "yes", "--appendfsync", "always"];
+    let port = store_servers::free_port();
+    let Some(mut server) = store_servers::redis_at(port, &disk).await else { return };
+    killed_under_each_policy(&mut server, redis_store).await;
+}
+
+// S1, S2, S3
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_killed_in_the_middle_of_calls_and_begun_again_loses_no_booking_and_each_policy_holds() {
+    let Some(mut server) = store_servers::postgres().await else { return };
+    killed_under_each_policy(&mut server, postgres_store).await;
 }
 
 // S1: whatever the store does, what has a hard limit stays within it.

@@ -32,6 +32,11 @@ impl Server {
     pub(crate) async fn restart(&mut self, away: Duration) {
         self.kill();
         tokio::time::sleep(away).await;
+        self.start_again().await;
+    }
+
+    /// After it was killed: with what it had on its disk.
+    pub(crate) async fn start_again(&mut self) {
         self.process = self.command.spawn().expect("the server starts");
         until_open(self.port).await;
     }
@@ -57,19 +62,32 @@ impl Server {
     /// It is gone, and nobody answers at its port.
     pub(crate) fn kill(&mut self) {
         self.signal("-CONT");
+        let children = self.children();
         let _ = self.process.kill();
         let _ = self.process.wait();
+        // PostgreSQL's see that their parent is gone and end; while they are there, no other can begin.
+        for child in children {
+            for _ in 0..500 {
+                if !Path::new("/proc").join(&child).exists() {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
     }
 
     /// To it and to the processes that it started.
     fn signal(&self, signal: &str) {
-        let pid = self.process.id();
-        let children =
-            std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-        let pid = pid.to_string();
-        for pid in [pid.as_str()].into_iter().chain(children.split_whitespace()) {
-            let _ = Command::new("kill").args([signal, pid]).stderr(Stdio::null()).status();
+        for pid in [self.process.id().to_string()].into_iter().chain(self.children()) {
+            let _ = Command::new("kill").args([signal, &pid]).stderr(Stdio::null()).status();
         }
+    }
+
+    /// The processes that it started.
+    fn children(&self) -> Vec<String> {
+        let pid = self.process.id();
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+        children.unwrap_or_default().split_whitespace().map(str::to_owned).collect()
     }
 }
 
