@@ -186,6 +186,26 @@ async fn what_caches_answer_and_save_is_counted() {
     }
 }
 
+#[tokio::test]
+async fn alerts_that_are_delivered_are_counted() {
+    let rejecting =
+        json_response("401 Unauthorized", r#"{"error":{"message":"no","code":"invalid_api_key"}}"#);
+    let upstream = Upstream::answering(rejecting).await;
+    let receiver = Upstream::answering("HTTP/1.1 204 No Content\r\n\r\n").await;
+    let tables = format!(
+        "[alerts]\nwebhook = \"http://{}/\"\nsecret = \"0123456789abcdef0123456789abcdef\"\nallow_private = true\n\
+         events = [\"key.rejected\"]\n",
+        receiver.address
+    );
+    let gateway = Gateway::start(&config(&upstream, &tables));
+    assert!(ask(&gateway, "x: y", "").await.starts_with("HTTP/1.1 401"));
+    let outcome = |outcome: &str| format!("mainstay_alerts_total{{outcome=\"{outcome}\"}}");
+    let page = until(&gateway, |page| figure(page, &outcome("delivered")) == Some(1.0)).await;
+    assert_eq!(figure(&page, "mainstay_events_total{event=\"key.rejected\"}"), Some(1.0), "{page}");
+    let rest = ["mainstay_alerts_waiting".to_owned(), outcome("failed"), outcome("dropped")];
+    assert_eq!(rest.map(|series| figure(&page, &series)), [Some(0.0); 3], "{page}");
+}
+
 // Test 19: open like the health routes, unless a token is wanted or they are elsewhere; where they are not, nothing is.
 #[tokio::test]
 async fn they_are_where_the_configuration_says_and_for_whom() {
