@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::book::Account;
 use crate::limit::{Unit, WhenStoreFails};
 use crate::outbox::Owed;
-use crate::period::Period;
+use crate::period::{Calendar, Period};
 use crate::plan::Plan;
 use crate::row::{RowStatus, UsageRow};
 use crate::store::{AccountKey, Balance, Charge, Draw, HoldId, Reservation, Window};
@@ -25,7 +25,10 @@ const LIVES: Duration = Duration::from_secs(60 * 60);
 /// The same for calls at once: what a crashed process kept of them comes back sooner.
 const PLACE_LIVES: Duration = Duration::from_secs(5 * 60);
 
-/// Of so many accounts a lease is kept.
+/// Of so many periods that begin while a lease lives one is kept too: an outage that lasts into the next period finds it there.
+const AHEAD: usize = 5;
+
+/// Of so many accounts leases are kept.
 const MOST: usize = 1_024;
 /// An account that nobody asked for during this time has none any more.
 const UNUSED: Duration = Duration::from_secs(600);
@@ -38,15 +41,33 @@ pub(crate) struct Leases(Mutex<HashMap<AccountKey, Entry>>);
 struct Entry {
     account: Arc<Account>,
     used_at: Instant,
-    lease: Option<Lease>,
+    /// At most one for each period.
+    leases: Vec<Lease>,
     /// Leases in whose place another was taken, from which calls still spend.
     old: Vec<Lease>,
 }
 
 impl Entry {
     fn of(account: &Arc<Account>) -> Self {
-        Self { account: account.clone(), used_at: Instant::now(), lease: None, old: Vec::new() }
+        Self { account: account.clone(), used_at: Instant::now(), leases: Vec::new(), old: Vec::new() }
     }
+
+    fn all(&self) -> impl Iterator<Item = &Lease> {
+        self.leases.iter().chain(&self.old)
+    }
+}
+
+/// The period that this time is in, and those that begin soon.
+fn windows(calendar: &Calendar, now_ms: u64) -> Vec<Window> {
+    let soon = now_ms.saturating_add(u64::try_from(LIVES.as_millis()).unwrap_or(u64::MAX));
+    let mut all = vec![calendar.window(now_ms)];
+    while let Some(end) = all.last().and_then(|window| window.end_ms)
+        && end <= soon
+        && all.len() <= AHEAD
+    {
+        all.push(calendar.window(end));
+    }
+    all
 }
 
 /// A hold that this process keeps for itself.
@@ -63,12 +84,13 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
-    /// A lease of so much; not taken yet.
-    pub(crate) fn new(account: Arc<Account>, amount: u64, now_ms: u64) -> Self {
+    /// A lease of so much in this period, which may be to come; not taken yet.
+    fn new(account: Arc<Account>, window: Window, amount: u64, now_ms: u64) -> Self {
         let hold = HoldId::new(now_ms, fastrand::u128(..));
         let if_lost = if account.limit.unit == Unit::Concurrent { 0 } else { amount };
-        let charge = account.charge(amount, if_lost, now_ms);
-        let row = lost_row(&account, hold, if_lost);
+        let charge = Charge::new(account.key.clone(), window, account.limit.amount, amount);
+        let charge = Charge { if_lost, ..charge };
+        let row = lost_row(&account, hold, &window, if_lost);
         Self { hold, account, charge, row, used: 0, pending: 0 }
     }
 
@@ -106,13 +128,14 @@ impl Lease {
         }
         self.used = self.used.saturating_add(actual);
         let left = self.left();
-        Some(Draw { lease: self.hold, left, if_lost: lost_row(&self.account, self.hold, left) })
+        let if_lost = lost_row(&self.account, self.hold, &self.charge.window, left);
+        Some(Draw { lease: self.hold, left, if_lost })
     }
 }
 
-/// The row that stands for what is left of a lease when it is lost.
-fn lost_row(account: &Account, hold: HoldId, amount: u64) -> Arc<UsageRow> {
-    let mut row = UsageRow::new(hold, hold.made_ms());
+/// The row that stands for what is left of a lease when it is lost: in the period that it is for.
+fn lost_row(account: &Account, hold: HoldId, window: &Window, amount: u64) -> Arc<UsageRow> {
+    let mut row = UsageRow::new(hold, hold.made_ms().max(window.start_ms));
     row.subjects = Arc::from([account.subject.clone()]);
     (row.status, row.estimated) = (RowStatus::Lost, true);
     match account.limit.unit {
@@ -147,8 +170,9 @@ impl Leases {
     /// Takes so much of the lease of an account, if it has one with so much left for this period.
     pub(crate) fn take(&self, charge: &Charge) -> Option<HoldId> {
         let mut all = self.lock();
-        let lease = all.get_mut(&charge.account)?.lease.as_mut()?;
-        if !lease.is_in(&charge.window) || lease.free() < charge.take {
+        let leases = &mut all.get_mut(&charge.account)?.leases;
+        let lease = leases.iter_mut().find(|lease| lease.is_in(&charge.window))?;
+        if lease.free() < charge.take {
             return None;
         }
         lease.pending = lease.pending.saturating_add(charge.take);
@@ -158,49 +182,54 @@ impl Leases {
     /// A call that has taken so much has used `actual` of it.
     pub(crate) fn finish(&self, charge: &Charge, hold: HoldId, actual: u64) -> Option<Draw> {
         let mut all = self.lock();
-        let Entry { lease, old, .. } = all.get_mut(&charge.account)?;
-        let lease = lease.iter_mut().chain(old).find(|lease| lease.hold == hold)?;
+        let Entry { leases, old, .. } = all.get_mut(&charge.account)?;
+        let lease = leases.iter_mut().chain(old).find(|lease| lease.hold == hold)?;
         lease.finish(charge.take, actual)
     }
 
-    /// The lease of an account, to be given back because the account has no room otherwise.
-    pub(crate) fn give_up(&self, account: &AccountKey) -> Option<Lease> {
+    /// The lease of an account in a charge's period, to be given back because the account has no room otherwise.
+    pub(crate) fn give_up(&self, charge: &Charge) -> Option<Lease> {
         let mut all = self.lock();
-        let entry = all.get_mut(account)?;
-        entry.lease.take_if(|lease| lease.pending == 0 && lease.used == 0)
+        let leases = &mut all.get_mut(&charge.account)?.leases;
+        let is_idle = |lease: &Lease| lease.is_in(&charge.window) && lease.pending == 0 && lease.used == 0;
+        leases.iter().position(is_idle).map(|place| leases.remove(place))
     }
 
     /// All that nobody spends from, to be given back.
     pub(crate) fn drain(&self) -> Vec<Lease> {
         let mut all = self.lock();
         let mut idle = Vec::new();
-        for entry in all.values_mut() {
-            idle.extend(entry.lease.take_if(|lease| lease.pending == 0));
-            idle.extend(entry.old.extract_if(.., |lease| lease.pending == 0));
+        for Entry { leases, old, .. } in all.values_mut() {
+            idle.extend(leases.extract_if(.., |lease| lease.pending == 0));
+            idle.extend(old.extract_if(.., |lease| lease.pending == 0));
         }
-        all.retain(|_, entry| entry.lease.is_some() || !entry.old.is_empty());
+        all.retain(|_, entry| entry.all().next().is_some());
         idle
     }
 
     /// The holds to renew, and for how long.
     pub(crate) fn holds(&self) -> Vec<(HoldId, Duration)> {
-        let all = self.lock();
-        let leases = all.values().flat_map(|entry| entry.lease.iter().chain(&entry.old));
-        leases.map(|lease| (lease.hold, lease.lives())).collect()
+        self.lock().values().flat_map(Entry::all).map(|lease| (lease.hold, lease.lives())).collect()
     }
 
-    /// How many there are.
+    /// Of how many accounts there are some.
     pub(crate) fn len(&self) -> usize {
-        self.lock().values().filter(|entry| entry.lease.is_some()).count()
+        self.lock().values().filter(|entry| !entry.leases.is_empty()).count()
     }
 
-    /// The accounts that want one, in their periods.
+    /// The accounts that want leases, in the periods for which they do.
     pub(crate) fn wanted(&self, now_ms: u64) -> Vec<(AccountKey, Window)> {
-        let window = |entry: &Entry| entry.account.calendar.window(now_ms);
-        self.lock().iter().map(|(key, entry)| (key.clone(), window(entry))).collect()
+        let mut known = HashMap::new();
+        let mut wanted = Vec::new();
+        for (key, Entry { account, .. }) in self.lock().iter() {
+            let of_period =
+                known.entry(account.limit.period).or_insert_with(|| windows(&account.calendar, now_ms));
+            wanted.extend(of_period.iter().map(|window| (key.clone(), *window)));
+        }
+        wanted
     }
 
-    /// What is to be done about one account, whose balance is known: leases to give back, and one to take.
+    /// What is to be done about one account in one period, where its balance is known: leases to give back, and one to take.
     pub(crate) fn review(
         &self,
         key: &AccountKey,
@@ -211,15 +240,22 @@ impl Leases {
         let mut all = self.lock();
         let Some(entry) = all.get_mut(key) else { return (Vec::new(), None) };
         let is_wanted = entry.used_at.elapsed() < UNUSED;
-        let own = entry.lease.as_ref().filter(|lease| lease.is_in(window)).map_or(0, Lease::left);
+        let own = entry.leases.iter().find(|lease| lease.is_in(window)).map_or(0, Lease::left);
         let share = if is_wanted { share(&entry.account, balance, own) } else { 0 };
-        if entry.lease.as_ref().is_some_and(|lease| !lease.is_good(window, share, now_ms)) {
-            entry.old.extend(entry.lease.take());
-        }
+        let is_over = |lease: &Lease| {
+            if lease.is_in(window) {
+                !lease.is_good(&entry.account, share, now_ms)
+            } else {
+                // Of a period that is over.
+                window.start_ms <= now_ms && lease.charge.window.start_ms < window.start_ms
+            }
+        };
+        entry.old.extend(entry.leases.extract_if(.., |lease| is_over(lease)));
         let idle: Vec<_> = entry.old.extract_if(.., |lease| lease.pending == 0).collect();
+        let is_missing = !entry.leases.iter().any(|lease| lease.is_in(window));
         let new =
-            (entry.lease.is_none() && share > 0).then(|| Lease::new(entry.account.clone(), share, now_ms));
-        if !is_wanted && entry.lease.is_none() && entry.old.is_empty() {
+            (is_missing && share > 0).then(|| Lease::new(entry.account.clone(), *window, share, now_ms));
+        if !is_wanted && entry.all().next().is_none() {
             all.remove(key);
         }
         (idle, new)
@@ -229,7 +265,7 @@ impl Leases {
     pub(crate) fn taken(&self, lease: Lease) -> Option<Lease> {
         match self.lock().get_mut(&lease.charge.account) {
             Some(entry) => {
-                entry.old.extend(entry.lease.replace(lease));
+                entry.leases.push(lease);
                 None
             }
             None => Some(lease),
@@ -249,9 +285,9 @@ impl Leases {
 }
 
 impl Lease {
-    /// Whether it need not be replaced: of this period, unspent, and of about the right size.
-    fn is_good(&self, window: &Window, share: u64, now_ms: u64) -> bool {
-        let is_young = match self.account.limit.period {
+    /// Whether it need not be replaced: unspent, and of about the right size.
+    fn is_good(&self, account: &Account, share: u64, now_ms: u64) -> bool {
+        let is_young = match account.limit.period {
             // It counts as long as its slice is in the window.
             Period::Rolling(length) => {
                 u128::from(now_ms.saturating_sub(self.hold.made_ms())) * 2 < length.as_millis()
@@ -260,9 +296,8 @@ impl Lease {
         };
         let amount = self.charge.take;
         is_young
-            && self.is_in(window)
             && self.used == 0
-            && self.charge.limit == self.account.limit.amount
+            && self.charge.limit == account.limit.amount
             && amount >= share / 2
             && amount <= share.saturating_add(share / 2)
     }

@@ -123,8 +123,8 @@ impl Guard {
 
     /// An account has no room: what we hold of it for ourselves is given back first. Says whether there was something.
     async fn gave_up(&self, ticket: &Ticket, index: usize, now_ms: u64) -> bool {
-        let account = ticket.plan.charges.get(index).map(|charge| &charge.account);
-        let Some(lease) = account.and_then(|account| self.0.leases.give_up(account)) else { return false };
+        let charge = ticket.plan.charges.get(index);
+        let Some(lease) = charge.and_then(|charge| self.0.leases.give_up(charge)) else { return false };
         let mut giving = Giving { leases: &self.0.leases, lease: Some(lease) };
         let Some(Lease { hold, charge, .. }) = &giving.lease else { return false };
         let charges = std::slice::from_ref(charge);

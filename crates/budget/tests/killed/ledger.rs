@@ -116,6 +116,11 @@ impl Ledger {
         self.0.iter().filter(|(_, hold)| left(hold)).map(|(id, _)| *id).collect()
     }
 
+    /// Whether some process kept one.
+    pub(crate) fn has_shares(&self) -> bool {
+        self.0.values().any(|hold| hold.is_share)
+    }
+
     /// When all these holds were made.
     pub(crate) fn times(&self) -> impl Iterator<Item = u64> + '_ {
         self.0.keys().map(|hold| hold.made_ms())

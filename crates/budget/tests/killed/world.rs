@@ -175,7 +175,12 @@ impl Observer {
 
     /// A time in each period in which something was reserved, and now.
     fn times(&self, ledger: &Ledger, now: u64) -> Vec<u64> {
-        let minutes: BTreeSet<u64> = ledger.times().map(|time| time / 60_000 * 60_000).collect();
+        const MINUTE: u64 = 60_000;
+        let mut minutes: BTreeSet<u64> = ledger.times().map(|time| time / MINUTE * MINUTE).collect();
+        // Shares are taken ahead of their periods.
+        if let (Some(last), true) = (minutes.last().copied(), ledger.has_shares()) {
+            minutes.extend([1, 2, 3, 4, 5, 60, 24 * 60].map(|ahead| last + ahead * MINUTE));
+        }
         minutes.into_iter().chain([now]).collect()
     }
 

@@ -7,16 +7,16 @@ use std::time::Duration;
 use redis::{Cmd, Value};
 
 use super::super::{
-    AccountKey, Balance, Charge, ENDED_KEPT, ExpiredHold, HoldId, MOST, Reservation, Reserved, Settled,
-    Settlement, StoreError, Window,
+    AccountKey, Balance, Charge, ExpiredHold, HoldId, MOST, Reservation, Reserved, Settled, Settlement,
+    StoreError, Window,
 };
-use super::names::{KEYS, Names, Place};
-use super::pack::Pack;
-use super::{RedisConfig, rows, scripts};
-use crate::row::UsageRow;
+use super::names::{Names, Place};
+use super::pack::{Numbers, Pack};
+use super::scripts::{self, Script};
+use super::{RedisConfig, row, rows};
 
 /// About so long is what the arguments of one charge or of one row are.
-const BYTES: usize = 256;
+const BYTES: usize = 192;
 
 /// How many lost holds are told at once, and how many holds, windows and rows are looked at besides: one step of the script
 /// takes some milliseconds for them.
@@ -28,98 +28,101 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX).min(100 * 366 * 86_400_000)
 }
 
-/// Where the accounts of a hold are; their slices are those of the time that its name tells.
-fn places(charges: &[Charge], hold: HoldId, names: &Names) -> Vec<Place> {
-    let place = |charge: &Charge| names.account(&charge.account, &charge.window, hold.made_ms());
-    charges.iter().map(place).collect()
-}
-
-/// The keys of the script: those that all have, and the rolling accounts.
+/// The command with its keys: the state, another, and the rolling accounts.
 fn command(
-    script: &scripts::Script,
+    script: &Script,
     names: &Names,
-    ended: &str,
-    places: &[Place],
+    other: Option<&str>,
+    places: &[Place<'_>],
     size: (usize, usize),
 ) -> Cmd {
     let rolling = || places.iter().filter(|place| place.slice.is_some());
-    let mut command = script.command(KEYS + rolling().count(), size.0, size.1);
-    names.keys(ended, &mut command);
+    let keys = 1 + usize::from(other.is_some()) + rolling().count();
+    let mut command = script.command(keys, size.0, size.1);
+    command.arg(&names.state);
+    if let Some(other) = other {
+        command.arg(other);
+    }
+    let mut name = String::new();
     for place in rolling() {
-        command.arg(&place.key);
+        command.arg(names.of(place, &mut name));
     }
     command
 }
 
-/// What the record of an open hold begins with: what is taken of each account.
-fn begins(charges: &[Charge]) -> String {
-    let mut begins = String::with_capacity(2 + 21 * charges.len());
+/// A hold as the scripts name it, with what the state has before it.
+fn named(hold: HoldId) -> [u8; 34] {
+    const DIGITS: [u8; 16] = *b"0123456789abcdef";
+    let mut name = *b"h:................................";
+    for (two, byte) in name[2..].chunks_exact_mut(2).zip(hold.0.to_be_bytes()) {
+        two.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 0xf)]]);
+    }
+    name
+}
+
+/// What the state says of a hold that is open: what is taken of each account.
+fn open(charges: &[Charge]) -> String {
+    let mut open = String::with_capacity(1 + 8 * charges.len());
     for (index, charge) in charges.iter().enumerate() {
         // Writing to a string does not fail.
-        let _ = write!(begins, "{}{}", if index == 0 { 'o' } else { ',' }, charge.take.min(MOST));
+        let _ = write!(open, "{}{}", if index == 0 { 'o' } else { ',' }, charge.take.min(MOST));
     }
-    if charges.is_empty() { "o\n".to_owned() } else { begins + "\n" }
+    if charges.is_empty() { "o".to_owned() } else { open }
 }
 
-/// `{how long ended holds and totals are kept, how many rows, what the keys of days begin with}`
-fn settings<'a>(pack: &'a mut Pack, names: &Names, config: &RedisConfig) -> &'a mut Pack {
-    pack.array(4).number(millis(ENDED_KEPT)).number(millis(config.totals_kept()));
-    pack.number(config.rows).text(&names.day_prefix)
+/// `{how long totals are kept, how many rows}`
+fn settings<'a>(pack: &'a mut Pack, config: &RedisConfig) -> &'a mut Pack {
+    pack.array(2).number(millis(config.totals_kept())).number(config.rows)
 }
 
-/// The names of a hold and of its accounts in the state.
-fn fields(command: &mut Cmd, hold: HoldId, places: &[Place]) {
-    command.arg(format!("h:{hold}"));
-    let mut field = String::with_capacity(64);
-    for place in places {
-        for kind in ["s|", "r|"] {
-            field.clear();
-            field.push_str(kind);
-            field.push_str(&place.key);
-            command.arg(&field);
-        }
-    }
-}
-
-pub(super) fn reserve(ask: &Reservation<'_>, names: &Names, config: &RedisConfig) -> Cmd {
-    let places = places(ask.charges, ask.hold, names);
+/// At `server_ms` of the server's clock, as far as that is known here.
+pub(super) fn reserve(
+    ask: &Reservation<'_>,
+    names: &Names,
+    config: &RedisConfig,
+    server_ms: u64,
+) -> (&'static Script, Cmd) {
+    let places = Place::all(ask.charges, ask.hold);
     let is_plain = places.iter().all(|place| place.slice.is_none());
-    let json = ask.if_lost.to_json();
-    let mut begins = begins(ask.charges);
-    begins.reserve(json.len() + 160 * places.len());
-    let mut record = Pack::after(begins);
-    record.array(2).array(places.len());
+    let (script, plain) = scripts::RESERVE.of(places.len(), is_plain);
+    let hold = named(ask.hold);
+    let row = row::pack(ask.if_lost);
+    let mut record = Pack::with_capacity(row.as_bytes().len() + 96 * (1 + places.len()));
+    record.array(5).bytes(&hold[2..]).number(server_ms).number(millis(ask.lease)).array(places.len());
+    let mut numbers = Numbers::with_capacity(1 + 2 * places.len());
+    numbers.push(ask.hold.made_ms());
     for (charge, place) in ask.charges.iter().zip(&places) {
-        record.account(charge, place, charge.take, charge.if_lost);
-    }
-    record.text(&json);
-    let (ended, number) = names.ended(ask.hold);
-    let mut rest = Pack::default();
-    rest.array(3).text(&number.to_string());
-    settings(&mut rest, names, config).array(places.len());
-    for place in &places {
-        rest.optional(place.start);
-    }
-    let record = record.bytes();
-    let size = (5 + 4 * places.len(), record.len() + BYTES * (4 + places.len()));
-    let mut command = command(&scripts::RESERVE, names, &ended, &places, size);
-    let mut numbers = Pack::default();
-    numbers.array(2 * places.len());
-    for charge in ask.charges {
+        record.account(place, charge.take, charge.if_lost);
         // One more than the most is more than any limit, and still exact: it is refused.
-        numbers.number(charge.limit.min(MOST)).number(charge.take.min(MOST + 1));
+        numbers.push(charge.limit.min(MOST)).push(charge.take.min(MOST + 1));
     }
-    command.arg(millis(ask.lease)).arg(record).arg(rest.bytes()).arg(u8::from(is_plain)).arg(numbers.bytes());
-    fields(&mut command, ask.hold, &places);
-    command
+    record.bytes(row.as_bytes());
+    let mut pack = Pack::default();
+    settings(&mut pack, config);
+    let size = (5 + plain, record.as_bytes().len() + BYTES * (2 + places.len()));
+    let mut command = command(script, names, Some(&names.fresh), &places, size);
+    command.arg(pack.as_bytes()).arg(record.as_bytes()).arg(numbers.as_bytes());
+    command.arg(open(ask.charges)).arg(&hold);
+    fields(&mut command, &places[..plain], names);
+    (script, command)
 }
 
-pub(super) fn reserved(answer: &[i64]) -> Result<Reserved, StoreError> {
-    match *answer {
-        [1, ref numbers @ ..] => Ok(Reserved::Granted(balances(numbers))),
+/// What accounts are called in the state.
+fn fields(command: &mut Cmd, places: &[Place<'_>], names: &Names) {
+    let mut name = String::with_capacity(64);
+    for place in places {
+        command.arg(names.of(place, &mut name));
+    }
+}
+
+pub(super) fn reserved(answer: &Value) -> Result<Reserved, StoreError> {
+    if let Some(balances) = packed(answer) {
+        return Ok(Reserved::Granted(balances));
+    }
+    match *numbers(answer).unwrap_or_default() {
         [0, index, spent, reserved, first] => Ok(Reserved::Denied {
             index: usize::try_from(index).unwrap_or_default(),
-            balance: balance(spent, reserved),
+            balance: Balance { spent, reserved },
             first: first == 1,
         }),
         [2] => Ok(Reserved::Ended),
@@ -127,108 +130,112 @@ pub(super) fn reserved(answer: &[i64]) -> Result<Reserved, StoreError> {
     }
 }
 
-pub(super) fn settle(ask: &Settlement<'_>, names: &Names, config: &RedisConfig) -> Cmd {
-    let places = places(ask.charges, ask.hold, names);
+pub(super) fn settle(ask: &Settlement<'_>, names: &Names, config: &RedisConfig) -> (&'static Script, Cmd) {
+    let places = Place::all(ask.charges, ask.hold);
     let is_plain = places.iter().all(|place| place.slice.is_none())
         && ask.charges.iter().all(|charge| charge.from.is_none());
-    let (ended, number) = names.ended(ask.hold);
-    let mut rest = Pack::default();
-    rest.array(3).text(&number.to_string());
-    settings(&mut rest, names, config).array(places.len());
-    for (charge, place) in ask.charges.iter().zip(&places) {
-        rest.array(if charge.from.is_some() { 5 } else { 2 });
-        rest.account(charge, place, 0, 0).optional(place.start);
-        if let Some(draw) = &charge.from {
-            rest.text(&draw.lease.to_string()).number(draw.left.min(MOST)).text(&draw.if_lost.to_json());
-        }
-    }
-    let rest = rest.bytes();
-    let size =
-        (6 + 4 * places.len() + ask.rows.len(), rest.len() + BYTES * (4 + places.len() + 2 * ask.rows.len()));
-    let mut command = command(&scripts::SETTLE, names, &ended, &places, size);
-    command.arg(begins(ask.charges)).arg(format!("!{ended} {number}"));
-    let mut numbers = Pack::default();
-    numbers.array(2 * places.len());
-    for (index, charge) in ask.charges.iter().enumerate() {
+    let (script, plain) = scripts::SETTLE.of(places.len(), is_plain);
+    let mut rest = Pack::with_capacity(32 + BYTES * (places.len() - plain));
+    rest.array(2);
+    settings(&mut rest, config).array(places.len());
+    let mut numbers = Numbers::with_capacity(2 * places.len());
+    for (index, (charge, place)) in ask.charges.iter().zip(&places).enumerate() {
         let actual = ask.actual.get(index).copied().unwrap_or_default();
-        numbers.number(actual.min(MOST)).number(charge.take.min(MOST));
+        numbers.push(actual.min(MOST)).push(charge.take.min(MOST));
+        match &charge.from {
+            _ if plain > 0 => rest.number(place.ttl_ms),
+            None => rest.array(1).account(place, 0, 0),
+            Some(draw) => {
+                rest.array(4).account(place, 0, 0).bytes(&named(draw.lease)[2..]);
+                rest.number(draw.left.min(MOST)).bytes(row::pack(&draw.if_lost).as_bytes())
+            }
+        };
     }
-    command.arg(rest).arg(u8::from(is_plain)).arg(numbers.bytes());
-    fields(&mut command, ask.hold, &places);
+    let size = (4 + plain + ask.rows.len(), BYTES * (2 + places.len() + ask.rows.len()));
+    let mut command = command(script, names, Some(&names.written), &places, size);
+    command.arg(rest.as_bytes()).arg(numbers.as_bytes()).arg(open(ask.charges)).arg(&named(ask.hold));
+    fields(&mut command, &places[..plain], names);
     for row in ask.rows {
-        command.arg(row.to_json());
+        command.arg(row::pack(row).as_bytes());
     }
-    command
+    (script, command)
 }
 
-pub(super) fn settled(answer: &[i64]) -> Result<Settled, StoreError> {
-    match *answer {
-        [0] => Ok(Settled::Again),
-        [1, ref numbers @ ..] => Ok(Settled::Now(balances(numbers))),
-        [2, ref numbers @ ..] => Ok(Settled::Late(balances(numbers))),
-        _ => Err(damaged("the answer to a settlement")),
+pub(super) fn settled(answer: &Value) -> Result<Settled, StoreError> {
+    if let Some(balances) = packed(answer) {
+        return Ok(Settled::Now(balances));
     }
+    match answer {
+        Value::Array(answer) => match &answer[..] {
+            [Value::Int(0)] => Some(Settled::Again),
+            [Value::Int(2), balances] => packed(balances).map(Settled::Late),
+            _ => None,
+        },
+        _ => None,
+    }
+    .ok_or_else(|| damaged("the answer to a settlement"))
+}
+
+/// Spent and reserved of each account, as the state has them.
+fn packed(answer: &Value) -> Option<Vec<Balance>> {
+    let bytes = rows::bytes(answer)?;
+    let balance = |pair: &[u8]| {
+        let mut pair = Numbers::read(pair);
+        Some(Balance { spent: pair.next()?, reserved: pair.next()? })
+    };
+    bytes.chunks(16).map(balance).collect()
+}
+
+fn numbers(answer: &Value) -> Option<Vec<u64>> {
+    let Value::Array(numbers) = answer else { return None };
+    numbers.iter().map(number).collect()
 }
 
 pub(super) fn renew(holds: &[HoldId], lease: Duration, names: &Names) -> Cmd {
-    let size = (1 + holds.len(), 64 * holds.len());
-    let mut command = command(&scripts::RENEW, names, &names.no_ended, &[], size);
+    let mut command = command(&scripts::RENEW, names, None, &[], (1 + holds.len(), 64 * holds.len()));
     command.arg(millis(lease));
     for hold in holds {
-        command.arg(hold.to_string());
+        command.arg(&named(*hold)[2..]);
     }
     command
 }
 
-pub(super) fn balances_of(accounts: &[(AccountKey, Window)], now_ms: u64, names: &Names) -> Cmd {
-    let places: Vec<Place> =
-        accounts.iter().map(|(account, window)| names.account(account, window, now_ms)).collect();
-    let size = (4 * accounts.len(), BYTES * accounts.len());
-    let mut command = command(&scripts::BALANCES, names, &names.no_ended, &places, size);
-    for (place, (_, window)) in places.iter().zip(accounts) {
-        command.arg(&place.key);
-        for number in [place.slice, place.start, window.slice_ms] {
-            match number {
-                Some(number) => command.arg(number),
-                None => command.arg(""),
-            };
-        }
+pub(super) fn balances_of<'a>(accounts: &'a [(AccountKey, Window)], now_ms: u64, names: &Names) -> Cmd {
+    let place = |charged: &'a (AccountKey, Window)| Place::of(&charged.0, &charged.1, now_ms);
+    let places: Vec<Place<'_>> = accounts.iter().map(place).collect();
+    let size = (3 * accounts.len(), BYTES * accounts.len());
+    let mut command = command(&scripts::BALANCES, names, None, &places, size);
+    let mut name = String::new();
+    for place in &places {
+        command.arg(names.of(place, &mut name)).arg(place.start).arg(place.slice.map_or(0, |(step, _)| step));
     }
     command
 }
 
-pub(super) fn balances(numbers: &[i64]) -> Vec<Balance> {
-    numbers.chunks_exact(2).map(|pair| balance(pair[0], pair[1])).collect()
-}
-
-fn balance(spent: i64, reserved: i64) -> Balance {
-    Balance { spent: whole(spent), reserved: whole(reserved) }
-}
-
-fn whole(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or_default()
+pub(super) fn balances(numbers: &[u64]) -> Vec<Balance> {
+    numbers.chunks_exact(2).map(|pair| Balance { spent: pair[0], reserved: pair[1] }).collect()
 }
 
 pub(super) fn expire(names: &Names, config: &RedisConfig) -> Cmd {
     let mut pack = Pack::default();
-    settings(&mut pack, names, config);
-    let mut command = command(&scripts::EXPIRE, names, &names.no_ended, &[], (3, BYTES));
-    command.arg(LOST_AT_ONCE).arg(LOOKED_AT_ONCE).arg(pack.bytes());
+    settings(&mut pack, config);
+    let mut command = command(&scripts::EXPIRE, names, None, &[], (3, BYTES));
+    command.arg(LOST_AT_ONCE).arg(LOOKED_AT_ONCE).arg(pack.as_bytes());
     command
 }
 
 pub(super) fn collect(names: &Names, config: &RedisConfig) -> Cmd {
     let mut pack = Pack::default();
-    settings(&mut pack, names, config);
-    let mut command = command(&scripts::COLLECT, names, &names.no_ended, &[], (2, BYTES));
-    command.arg(LOOKED_AT_ONCE).arg(pack.bytes());
+    settings(&mut pack, config);
+    let mut command = command(&scripts::COLLECT, names, None, &[], (2, BYTES));
+    command.arg(LOOKED_AT_ONCE).arg(pack.as_bytes());
     command
 }
 
-/// `[hold, JSON, then name, booked, spent, reserved of each account]`
+/// `[hold, row, then name, booked, spent, reserved of each account]`
 pub(super) fn expired(told: &Value) -> Option<ExpiredHold> {
     let Value::Array(told) = told else { return None };
-    let [hold, json, accounts @ ..] = &told[..] else { return None };
+    let [hold, row, accounts @ ..] = &told[..] else { return None };
     let booked = accounts.chunks_exact(4).map(|account| {
         let [name, booked, spent, reserved] = account else { return None };
         let balance = Balance { spent: number(spent)?, reserved: number(reserved)? };
@@ -236,12 +243,12 @@ pub(super) fn expired(told: &Value) -> Option<ExpiredHold> {
     });
     Some(ExpiredHold {
         hold: HoldId::parse(rows::text(hold)?)?,
-        row: Arc::new(UsageRow::from_json(rows::text(json)?)?),
+        row: Arc::new(row::unpack(rows::bytes(row)?)?),
         booked: booked.collect::<Option<_>>()?,
     })
 }
 
-fn number(value: &Value) -> Option<u64> {
+pub(super) fn number(value: &Value) -> Option<u64> {
     match value {
         Value::Int(number) => u64::try_from(*number).ok(),
         _ => None,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, RedisError, ServerErrorKind};
+use tokio::time::Instant;
 
 use super::super::StoreError;
 use super::scripts::Script;
@@ -14,9 +15,23 @@ pub(super) struct Connection(Arc<Inner>);
 
 struct Inner {
     client: Client,
-    open: Mutex<Option<MultiplexedConnection>>,
+    open: Mutex<Option<Open>>,
     /// One connects at a time; the others wait for that.
     connecting: tokio::sync::Mutex<()>,
+}
+
+#[derive(Clone)]
+struct Open {
+    connection: MultiplexedConnection,
+    clock: ServerClock,
+}
+
+/// The server's clock, as it was told last.
+#[derive(Debug, Clone, Copy)]
+struct ServerClock {
+    /// When the server was asked. Its answer is a little younger: leases are rather too long than too short.
+    asked: Instant,
+    told_ms: u64,
 }
 
 /// Nothing waits for longer than this; whoever asks has a timeout of its own, which is shorter.
@@ -33,7 +48,7 @@ impl Connection {
         script: &Script,
         command: &Cmd,
     ) -> Result<T, StoreError> {
-        let mut connection = self.get().await?;
+        let mut connection = self.get().await?.connection;
         match command.query_async(&mut connection).await {
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
                 let mut load = redis::cmd("SCRIPT");
@@ -47,8 +62,25 @@ impl Connection {
     }
 
     pub(super) async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, StoreError> {
-        let mut connection = self.get().await?;
+        let mut connection = self.get().await?.connection;
         command.query_async(&mut connection).await.map_err(|error| self.failed(error))
+    }
+
+    /// What the server's clock shows now: as it was told last, and the time that has passed here since.
+    ///
+    /// To ask it in each script would cost as much as all numbers. Where a hold's beginning matters, the server keeps it
+    /// between two moments that it knows itself, however wrong this is: a machine may have slept.
+    pub(super) async fn server_ms(&self) -> Result<u64, StoreError> {
+        let ServerClock { asked, told_ms } = self.get().await?.clock;
+        let since = u64::try_from(asked.elapsed().as_millis()).unwrap_or_default();
+        Ok(told_ms.saturating_add(since))
+    }
+
+    /// The server, asked then, has told its time.
+    pub(super) fn told(&self, asked: Instant, told_ms: u64) {
+        if let Some(open) = &mut *self.open() {
+            open.clock = ServerClock { asked, told_ms };
+        }
     }
 
     /// It is not to be relied on: the next who asks makes another.
@@ -57,7 +89,7 @@ impl Connection {
         drop(lost);
     }
 
-    async fn get(&self) -> Result<MultiplexedConnection, StoreError> {
+    async fn get(&self) -> Result<Open, StoreError> {
         if let Some(connection) = self.known() {
             return Ok(connection);
         }
@@ -67,7 +99,7 @@ impl Connection {
         connecting.await.map_err(|ended| StoreError::Failed(Box::new(ended)))?
     }
 
-    async fn connect(&self) -> Result<MultiplexedConnection, StoreError> {
+    async fn connect(&self) -> Result<Open, StoreError> {
         let _connecting = self.0.connecting.lock().await;
         if let Some(connection) = self.known() {
             return Ok(connection);
@@ -76,16 +108,21 @@ impl Connection {
             .set_connection_timeout(Some(LONGEST))
             .set_response_timeout(Some(LONGEST));
         let made = self.0.client.get_multiplexed_async_connection_with_config(&config).await;
-        let made = made.map_err(|error| StoreError::Failed(Box::new(error)))?;
+        let mut connection = made.map_err(|error| StoreError::Failed(Box::new(error)))?;
+        let asked = Instant::now();
+        let told: Result<(u64, u64), _> = redis::cmd("TIME").query_async(&mut connection).await;
+        let (seconds, micros) = told.map_err(|error| StoreError::Failed(Box::new(error)))?;
+        let told_ms = seconds.saturating_mul(1_000).saturating_add(micros / 1_000);
+        let made = Open { connection, clock: ServerClock { asked, told_ms } };
         *self.open() = Some(made.clone());
         Ok(made)
     }
 
-    fn known(&self) -> Option<MultiplexedConnection> {
+    fn known(&self) -> Option<Open> {
         self.open().clone()
     }
 
-    fn open(&self) -> MutexGuard<'_, Option<MultiplexedConnection>> {
+    fn open(&self) -> MutexGuard<'_, Option<Open>> {
         // One plain value: a panic elsewhere leaves it as good as it was.
         self.0.open.lock().unwrap_or_else(PoisonError::into_inner)
     }

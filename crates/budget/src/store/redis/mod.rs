@@ -5,6 +5,7 @@ mod config;
 mod connection;
 mod names;
 mod pack;
+mod row;
 mod rows;
 mod scripts;
 
@@ -15,6 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use redis::{Client, Value};
+use tokio::time::Instant;
 
 pub use self::config::{InvalidRedis, RedisConfig};
 use self::connection::Connection;
@@ -95,16 +97,16 @@ impl BudgetStore for RedisStore {
     fn reserve<'a>(&'a self, ask: Reservation<'a>) -> Answer<'a, Result<Reserved, StoreError>> {
         let Inner { connection, config, names, .. } = &*self.0;
         Answer::later(async move {
-            let command = ask::reserve(&ask, names, config);
-            ask::reserved(&connection.run::<Vec<i64>>(&scripts::RESERVE, &command).await?)
+            let (script, command) = ask::reserve(&ask, names, config, connection.server_ms().await?);
+            ask::reserved(&connection.run(script, &command).await?)
         })
     }
 
     fn settle<'a>(&'a self, settlement: Settlement<'a>) -> Answer<'a, Result<Settled, StoreError>> {
         let Inner { connection, config, names, .. } = &*self.0;
         Answer::later(async move {
-            let command = ask::settle(&settlement, names, config);
-            let settled = ask::settled(&connection.run::<Vec<i64>>(&scripts::SETTLE, &command).await?);
+            let (script, command) = ask::settle(&settlement, names, config);
+            let settled = ask::settled(&connection.run(script, &command).await?);
             self.collect_behind(settlement.rows.len());
             settled
         })
@@ -129,7 +131,10 @@ impl BudgetStore for RedisStore {
     fn expire(&self, _now_ms: u64) -> Answer<'_, Result<Vec<ExpiredHold>, StoreError>> {
         let Inner { connection, config, names, .. } = &*self.0;
         Answer::later(async move {
-            let lost: Vec<Value> = connection.run(&scripts::EXPIRE, &ask::expire(names, config)).await?;
+            let (asked, command) = (Instant::now(), ask::expire(names, config));
+            let lost: Vec<Value> = connection.run(&scripts::EXPIRE, &command).await?;
+            let (now, lost) = lost.split_first().ok_or_else(|| ask::damaged("the answer to a look"))?;
+            connection.told(asked, ask::number(now).ok_or_else(|| ask::damaged("the time"))?);
             // All of them are booked: one that cannot be told keeps none of the others from it.
             Ok(lost.iter().filter_map(ask::expired).collect())
         })
@@ -143,7 +148,7 @@ impl BudgetStore for RedisStore {
         let Inner { connection, names, .. } = &*self.0;
         Answer::later(async move {
             let command = ask::balances_of(accounts, now_ms, names);
-            let numbers: Vec<i64> = connection.run(&scripts::BALANCES, &command).await?;
+            let numbers: Vec<u64> = connection.run(&scripts::BALANCES, &command).await?;
             let balances = ask::balances(&numbers);
             if balances.len() == accounts.len() { Ok(balances) } else { Err(ask::damaged("balances")) }
         })
@@ -154,7 +159,7 @@ impl BudgetStore for RedisStore {
         Answer::later(async move {
             self.collect().await?;
             let days: Vec<String> =
-                self.0.connection.ask(redis::cmd("SMEMBERS").arg(self.0.names.days())).await?;
+                self.0.connection.ask(redis::cmd("SMEMBERS").arg(&self.0.names.days)).await?;
             let mut totals = rows::Totals::default();
             for key in &days {
                 let day = self.0.names.day_of(key).ok_or_else(|| ask::damaged("a day"))?;
@@ -191,8 +196,14 @@ impl RedisStore {
         let Inner { connection, config, names, written } = &*self.0;
         written.store(0, Ordering::Relaxed);
         let command = ask::collect(names, config);
-        while connection.run::<i64>(&scripts::COLLECT, &command).await? == 1 {}
-        Ok(())
+        loop {
+            let asked = Instant::now();
+            let (now, more): (u64, u64) = connection.run(&scripts::COLLECT, &command).await?;
+            connection.told(asked, now);
+            if more == 0 {
+                return Ok(());
+            }
+        }
     }
 
     /// The same now and then, without anybody waiting for it.
@@ -229,7 +240,7 @@ impl RedisStore {
         let (mut after, mut last) = (query.after.clone(), None);
         loop {
             let mut range = redis::cmd("XRANGE");
-            range.arg(self.0.names.rows());
+            range.arg(&self.0.names.rows);
             match &after {
                 Some(id) => range.arg(format!("({id}")),
                 None => range.arg("-"),

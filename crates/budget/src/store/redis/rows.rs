@@ -3,32 +3,23 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use mainstay_metering::NanoUsd;
 use mainstay_provider_core::{Subject, Usage};
 use redis::Value;
 
+use super::pack::Numbers;
+use super::row;
 use crate::row::UsageRow;
 use crate::usage::{RowsQuery, UsageQuery, UsageTotal};
 
-pub(super) fn text(value: &Value) -> Option<&str> {
+pub(super) fn bytes(value: &Value) -> Option<&[u8]> {
     match value {
-        Value::BulkString(bytes) => std::str::from_utf8(bytes).ok(),
-        Value::SimpleString(text) => Some(text),
+        Value::BulkString(bytes) => Some(bytes),
         _ => None,
     }
 }
 
-/// The amounts in the order in which the script has them.
-fn taken_apart(amounts: &[u64]) -> Option<(u64, Usage, NanoUsd)> {
-    let &[requests, input, output, cache_read, cache_write, cache_write_long, reasoning, cost] = amounts
-    else {
-        return None;
-    };
-    let mut usage = Usage::new(input, output);
-    (usage.cache_read, usage.cache_write, usage.cache_write_long) =
-        (cache_read, cache_write, cache_write_long);
-    usage.reasoning = reasoning;
-    Some((requests, usage, NanoUsd::from_nanos(cost)))
+pub(super) fn text(value: &Value) -> Option<&str> {
+    std::str::from_utf8(bytes(value)?).ok()
 }
 
 /// `[[id, [field, value, ...]], ...]`: where each stands, and the row, if it is one.
@@ -40,11 +31,9 @@ pub(super) fn entries(reply: &Value) -> Vec<(&str, Option<Arc<UsageRow>>)> {
 fn entry(value: &Value) -> Option<(&str, Option<Arc<UsageRow>>)> {
     let Value::Array(entry) = value else { return None };
     let [id, Value::Array(fields)] = &entry[..] else { return None };
-    let member = |name| {
-        let mut pairs = fields.chunks_exact(2);
-        pairs.find(|pair| text(&pair[0]) == Some(name)).and_then(|pair| text(&pair[1]))
-    };
-    Some((text(id)?, member("r").and_then(UsageRow::from_json).map(Arc::new)))
+    let mut pairs = fields.chunks_exact(2);
+    let packed = pairs.find(|pair| text(&pair[0]) == Some("r")).and_then(|pair| bytes(&pair[1]));
+    Some((text(id)?, packed.and_then(row::unpack).map(Arc::new)))
 }
 
 pub(super) fn is_asked_for(query: &RowsQuery, row: &UsageRow) -> bool {
@@ -76,7 +65,7 @@ impl Totals {
         if subject.as_ref().is_some_and(is_other) {
             return Some(());
         }
-        let (requests, usage, cost) = taken_apart(&amounts(value)?)?;
+        let (requests, usage, cost) = row::taken_apart(amounts(value)?);
         if requests == 0 && usage == Usage::default() && cost.is_zero() {
             return Some(());
         }
@@ -96,9 +85,8 @@ impl Totals {
     }
 }
 
-/// Eight numbers as the script packs them; each is whole and exact.
-fn amounts(value: &[u8]) -> Option<Vec<u64>> {
-    let numbers = value.chunks_exact(8).map(|bytes| bytes.try_into().map(f64::from_le_bytes));
-    let numbers: Vec<f64> = numbers.collect::<Result<_, _>>().ok()?;
-    (value.len() == 64).then(|| numbers.into_iter().map(|number| number as u64).collect())
+/// Eight numbers as the script packs them.
+fn amounts(value: &[u8]) -> Option<[u64; 8]> {
+    let amounts: Vec<u64> = Numbers::read(value).collect();
+    amounts.try_into().ok()
 }

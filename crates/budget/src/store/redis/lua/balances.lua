@@ -1,7 +1,13 @@
--- KEYS: the state, holds by when they are due, then the rolling accounts. ARGV: of each account its name and window or key, slice
--- or nothing, the beginning of its window and its step.
+-- KEYS: the state, then the rolling accounts. ARGV: of each account its name in the state or its key, the beginning of its window
+-- and its step, which is 0 if it does not roll.
 local answer = {}
-for i = 1, #ARGV, 4 do
-  answer[#answer + 1], answer[#answer + 2] = stands(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3])
+for i = 1, #ARGV, 3 do
+  local spent, reserved
+  if ARGV[i + 2] == '0' then
+    spent, reserved = counted(ARGV[i])
+  else
+    spent, reserved = sum(ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2]), false)
+  end
+  answer[#answer + 1], answer[#answer + 2] = spent, reserved
 end
 return answer

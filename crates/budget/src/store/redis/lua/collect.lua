@@ -1,3 +1,4 @@
--- KEYS: as in `common`. ARGV: at most so many, settings.
-gather(ARGV[1])
-return collect(ARGV[1], cmsgpack.unpack(ARGV[2]))
+-- ARGV: at most so many, settings. Answers with the time, and whether there is more.
+local most = tonumber(ARGV[1])
+gather(most)
+return {now_ms(), collect(most, cmsgpack.unpack(ARGV[2]))}

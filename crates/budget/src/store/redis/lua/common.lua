@@ -1,25 +1,34 @@
--- What the scripts share. Their KEYS begin alike: the state, holds by when they are due, the ended of some time, windows by their
--- end, lost holds to tell, rows, days, open holds that are not among the due yet, rows that are not among the rows yet.
--- Settings are {how long ended holds and totals are kept, how many rows, what the keys of days begin with}.
+-- What the scripts share. KEYS[1] is the state; the other keys of a store are named after it, with the same hash tag.
 --
--- The state is a hash. Of an account in a window it has `s|` (spent), `r|` (reserved) and `x|` (refused) with its name and the
--- beginning of the window. Of a hold it has `h:` with its name: `!` with its place among the ended, if it has ended; else a
--- record: `o` (open) and what is taken of each account, or `l` (lost) and the id of its row; a line's end; and
--- {accounts, JSON of the row to write when it is lost}. An account in that is {name and window, or key if it rolls; slice or
--- nothing; take; if_lost; ttl; name; step}.
+-- The state is a hash. Of an account in a window it has `a|`, its name, `|` and the beginning of the window: spent and reserved,
+-- as two packed numbers; and `x|` with the same name if it has refused. Of a hold it has `h:` with its name: `o` and what is
+-- taken of each account while it is open, `l` and the id of its row when it is lost, `!` when it has ended. `l:` with its name
+-- is its record, once it has come from the list of fresh ones.
+--
+-- A record is {hold, when it began by this clock as far as the client knew, lease, accounts, row to write when it is lost}, an
+-- account in that {name, beginning of its window or of its slice, take, if_lost, ttl, length of a slice or 0, beginning of the
+-- rolling window}.
 --
 -- A rolling account is a hash of its own: `s<slice>` and `r<slice>`, and `S` and `R`, the sums of those from slice `b` on.
 --
 -- No number here is ever above MOST, up to which a Lua number is exact.
 local MOST = 9007199254740991
-local STATE, DUE, ENDED, WINDOWS, TOLD = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local ROWS, DAYS, FRESH, WRITTEN = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+local HOLD, BEGUN, LEASE, ACCOUNTS, ROW = 1, 2, 3, 4, 5
+local NAME, AT, TAKE, IF_LOST, TTL, STEP, START = 1, 2, 3, 4, 5, 6, 7
+
+local STATE = KEYS[1]
+local PREFIX = string.sub(STATE, 1, -6)
+local FRESH, DUE, WINDOWS, TOLD = PREFIX .. 'fresh', PREFIX .. 'due', PREFIX .. 'windows', PREFIX .. 'told'
+local WRITTEN, ROWS, DAYS = PREFIX .. 'written', PREFIX .. 'rows', PREFIX .. 'days'
+
+-- For so long it is remembered that a hold has ended.
+local ENDED_KEPT = 86400000
 
 -- Slices that began so many steps before the window are forgotten: a clock may be behind by that.
 local BEHIND = 4
 
 -- For so long an ended hold stays in the state, by its name's time and the server's clock; then it goes to the sets of the
--- ended, which take less room. A reservation looks there if its hold is older than half of that.
+-- ended, which take less room.
 local RECENT = 120000
 
 local function now_ms()
@@ -34,6 +43,10 @@ end
 local function decimal(number)
   -- The sum makes a plain 0 of Lua's -0, which Redis does not read.
   return string.format('%.0f', number + 0)
+end
+
+local function within(number)
+  return math.max(0, math.min(MOST, number))
 end
 
 -- Adds to one number, which stays between 0 and MOST. Says what it is now, and what it was kept from.
@@ -89,16 +102,29 @@ local function sum(key, from, step, keep)
   return math.min(spent, MOST), math.min(reserved, MOST)
 end
 
--- Spent and reserved of an account: in its window, or if it rolls in its slices that begin at `start` or later.
-local function stands(key, slice, start, step, keep)
-  if slice ~= '' then return sum(key, tonumber(start), tonumber(step), keep) end
-  local both = redis.call('HMGET', STATE, 's|' .. key, 'r|' .. key)
-  return tonumber(both[1] or 0), tonumber(both[2] or 0)
+-- What the state has of an account and window under this name: spent, reserved, and whether it has anything.
+local function counted(field)
+  local packed = redis.call('HGET', STATE, field)
+  if not packed then return 0, 0, false end
+  local spent, reserved = struct.unpack('<dd', packed)
+  return spent, reserved, true
+end
+
+-- Where an account is: its name in the state, or if its window rolls a key.
+local function place(account)
+  if account[STEP] ~= 0 then return PREFIX .. 'w:' .. account[NAME] end
+  return account.field or 'a|' .. account[NAME] .. '|' .. decimal(account[AT])
+end
+
+-- Spent and reserved of an account in its window.
+local function stands(account, keep)
+  if account[STEP] ~= 0 then return sum(place(account), account[START], account[STEP], keep) end
+  return counted(place(account))
 end
 
 -- Changes what stands on an account of a rolling window in one slice.
 local function change_slice(account, spent, reserved)
-  local key, slice, step = account[1], tonumber(account[2]), account[7]
+  local key, slice, step = place(account), account[AT], account[STEP]
   local base = tonumber(redis.call('HGET', key, 'b') or '')
   -- Nobody asks for it any more.
   if base and slice < base - BEHIND * step then return 0, 0 end
@@ -109,7 +135,7 @@ local function change_slice(account, spent, reserved)
     local _, missed_S = add(key, 'S', spent)
     if missed_r or missed_s or missed_R or missed_S then redis.call('HDEL', key, 'b') end
   end
-  if reserved > 0 or missed_r or in_s == spent then redis.call('PEXPIRE', key, account[5]) end
+  if reserved > 0 or missed_r or in_s == spent then redis.call('PEXPIRE', key, account[TTL]) end
   return in_s, in_r
 end
 
@@ -117,31 +143,36 @@ end
 -- back, for instance.
 local DAY = 86400000
 
-local function forget_in(ttl, window)
-  redis.call('ZADD', WINDOWS, 'NX', decimal(now_ms() + (ttl > 0 and ttl or DAY)), window)
+local function forget_in(ttl, field)
+  redis.call('ZADD', WINDOWS, 'NX', decimal(now_ms() + (ttl > 0 and ttl or DAY)), string.sub(field, 3))
 end
 
 -- Changes what stands on an account; tells what stands there then, in its slice if it rolls.
 local function change(account, spent, reserved)
-  if account[2] ~= '' then return change_slice(account, spent, reserved) end
-  local key, ttl = account[1], account[5]
-  local in_r, missed_r = add(STATE, 'r|' .. key, reserved)
-  local in_s = add(STATE, 's|' .. key, spent)
-  -- It may be new, or have been forgotten.
-  if missed_r or in_s == spent or in_r == reserved then forget_in(ttl, key) end
-  return in_s, in_r
+  if account[STEP] ~= 0 then return change_slice(account, spent, reserved) end
+  local field = place(account)
+  local before_s, before_r, is_there = counted(field)
+  spent, reserved = within(before_s + spent), within(before_r + reserved)
+  redis.call('HSET', STATE, field, struct.pack('<dd', spent, reserved))
+  if not is_there then forget_in(account[TTL], field) end
+  return spent, reserved
 end
 
--- State letter, what the first line has besides, accounts, JSON; of a hold that has ended only the letter, of none nothing.
-local function read(raw)
+-- The letter of a hold and what stands after it; of none nothing.
+local function state_of(hold)
+  local raw = redis.call('HGET', STATE, 'h:' .. hold)
   if not raw then return nil end
-  local letter = string.sub(raw, 1, 1)
-  if letter == '!' then return letter end
-  local line = string.find(raw, '\n', 1, true)
-  local rest = cmsgpack.unpack(string.sub(raw, line + 1))
-  return letter, string.sub(raw, 2, line - 1), rest[1], rest[2]
+  local letter, rest = string.match(raw, '^([ol!])(.*)$')
+  return letter or error('a hold that cannot be read'), rest
 end
 
-local function write(hold, letter, line, accounts, json)
-  redis.call('HSET', STATE, 'h:' .. hold, letter .. line .. '\n' .. cmsgpack.pack({accounts, json}))
+-- The set of the ended that a hold is or will be in, and its number there. A set of up to 512 whole numbers takes 8 bytes for
+-- each: holds of four seconds are spread over 16 of them.
+local function among_ended(hold)
+  local key = PREFIX .. 'e:' .. decimal(math.floor(made_ms(hold) / 4000)) .. ':' .. string.sub(hold, 13, 13)
+  return key, decimal(tonumber(string.sub(hold, -13), 16))
+end
+
+local function is_ended(hold)
+  return redis.call('SISMEMBER', among_ended(hold)) == 1
 end

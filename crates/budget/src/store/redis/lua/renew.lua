@@ -1,9 +1,10 @@
--- KEYS: as in `common`. ARGV: lease, then the holds.
+-- ARGV: lease, then the holds.
+gather_all()
 local fields, scored = {}, {}
 for i = 2, #ARGV do fields[i - 1] = 'h:' .. ARGV[i] end
-local records, until_ms = redis.call('HMGET', STATE, unpack(fields)), decimal(now_ms() + ARGV[1])
+local states, until_ms = redis.call('HMGET', STATE, unpack(fields)), decimal(now_ms() + ARGV[1])
 for i = 2, #ARGV do
-  if records[i - 1] and string.sub(records[i - 1], 1, 1) == 'o' then
+  if states[i - 1] and string.sub(states[i - 1], 1, 1) == 'o' then
     scored[#scored + 1], scored[#scored + 2] = until_ms, ARGV[i]
   end
 end

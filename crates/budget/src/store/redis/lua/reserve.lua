@@ -1,24 +1,23 @@
-local hold, record, rest = string.sub(ARGV[first], 3), ARGV[2], cmsgpack.unpack(ARGV[3])
-local settings, starts = rest[2], rest[3]
-local _, _, accounts = read(record)
-local letter = read(redis.call('HGET', STATE, 'h:' .. hold))
+local settings, record = cmsgpack.unpack(ARGV[1]), cmsgpack.unpack(ARGV[2])
+local hold, accounts = record[HOLD], record[ACCOUNTS]
+local letter = state_of(hold)
 if letter and letter ~= 'o' then return {2} end
-if not letter and redis.call('SISMEMBER', ENDED, rest[1]) == 1 then return {2} end
+if not letter and is_ended(hold) then return {2} end
 
 -- What stands on each account with what is taken; or the first that lacks room, and what stands there.
 local function look()
-  local answer = {1}
+  local answer = {}
   for i, account in ipairs(accounts) do
-    local spent, reserved = stands(account[1], account[2], starts[i], account[7], true)
-    local limit, take = numbers[2 * i - 1], numbers[2 * i]
+    local spent, reserved = stands(account, true)
+    local limit, take = struct.unpack('<dd', ARGV[3], 16 * i - 7)
     if letter then take = 0 end
-    if not letter and spent + reserved + take > limit then return nil, i, spent, reserved end
-    answer[2 * i], answer[2 * i + 1] = spent, reserved + take
+    if not letter and spent + reserved + take > limit then return nil, account, spent, reserved, i end
+    answer[i] = struct.pack('<dd', spent, reserved + take)
   end
-  return answer
+  return table.concat(answer)
 end
 
-local answer, place, spent, reserved = look()
+local answer, full, spent, reserved, index = look()
 if not answer then
   -- Perhaps one whose lease has passed holds the room. Those that have ended are in the way until somebody looks.
   for _ = 1, 16 do
@@ -26,29 +25,32 @@ if not answer then
     for _, told in ipairs(lost) do redis.call('RPUSH', TOLD, cmsgpack.pack(told)) end
     if #lost > 0 then
       redis.call('LTRIM', TOLD, -1000, -1)
-      answer, place, spent, reserved = look()
+      answer, full, spent, reserved, index = look()
     end
     if answer or looked == 0 then break end
   end
 end
 if not answer then
-  local account = accounts[place]
-  local key, field, slice = STATE, 'x|' .. account[1], '.' .. account[2]
-  if account[2] ~= '' then key, field = account[1], 'x' end
+  local rolls, key, field, slice = full[STEP] ~= 0, STATE, nil, '.'
+  if rolls then
+    key, field, slice = place(full), 'x', '.' .. full[AT]
+  else
+    field = 'x|' .. string.sub(place(full), 3)
+  end
   local first = redis.call('HGET', key, field) ~= slice
   if first then
     redis.call('HSET', key, field, slice)
-    if account[2] ~= '' then
-      redis.call('PEXPIRE', key, account[5])
+    if rolls then
+      redis.call('PEXPIRE', key, full[TTL])
     else
-      forget_in(account[5], account[1])
+      forget_in(full[TTL], field)
     end
   end
-  return {0, place - 1, spent, reserved, first and 1 or 0}
+  return {0, index - 1, spent, reserved, first and 1 or 0}
 end
 if letter then return answer end
 
-for _, account in ipairs(accounts) do change(account, 0, account[3]) end
-redis.call('HSET', STATE, 'h:' .. hold, record)
-redis.call('ZADD', DUE, decimal(now_ms() + ARGV[1]), hold)
+for _, account in ipairs(accounts) do change(account, 0, account[TAKE]) end
+redis.call('HSET', STATE, ARGV[5], ARGV[4], 'l:' .. hold, ARGV[2])
+redis.call('ZADD', DUE, decimal(now_ms() + record[LEASE]), hold)
 return answer

@@ -1,31 +1,23 @@
--- KEYS: as in `common`, with the ended of the hold's time; then the rolling accounts.
--- ARGV: lease, record, {number among the ended, settings, of each charge the beginning of its window}, whether all is plain,
--- {of each charge limit and take}; then `h:` and the hold, and of each account its `s|` and `r|`.
+-- KEYS: the state, the list of fresh holds; then the rolling accounts.
+-- ARGV: settings, record, {when the hold was made, of each charge limit and take} as packed numbers, `o` and the takes as they
+-- will stand in the state, `h:` and the hold; if all is plain the name of each account in the state.
 --
--- The plain case first: nothing rolls, the hold is new, its accounts are not, and all have room. What is not plain goes on
--- below, having changed nothing. Lists take what others put in its place later (`due`): they are the quickest to write.
-local numbers, first = cmsgpack.unpack(ARGV[5]), 6
-if ARGV[4] == '1' then
-  local old = redis.call('HMGET', KEYS[1], unpack(ARGV, first))
-  if not old[1] then
-    local hold, time = ARGV[first], redis.call('TIME')
-    local now = time[1] * 1000 + math.floor(time[2] / 1000)
-    local is_plain = now < tonumber(string.sub(hold, 3, 14), 16) + 60000
-    local new, answer = {hold, ARGV[2]}, {1}
-    for i = 2, #numbers, 2 do
-      local spent, reserved = old[i], old[i + 1]
-      local after = spent and reserved and reserved + numbers[i]
-      if not after or spent + after > numbers[i - 1] then
-        is_plain = false
-        break
-      end
-      new[i + 1], new[i + 2] = ARGV[first + i], after
-      answer[i], answer[i + 1] = spent, after
-    end
-    if is_plain then
-      redis.call('HSET', KEYS[1], unpack(new))
-      redis.call('RPUSH', KEYS[8], (now + ARGV[1]) .. hold)
-      return answer
+-- What is usual comes first and stops there: nothing rolls, the hold is new, its accounts are not, and all have room. What is
+-- not goes on below, having changed nothing. What stands between double braces stands there once for each account, with its
+-- number in the place of #: a loop and its tables would cost as much as two commands.
+--
+-- The record goes to a list, the quickest thing to write, from which it comes among the due later (`due`).
+do
+  local call, read, pack = redis.call, struct.unpack, struct.pack
+  local old = call('HMGET', KEYS[1], ARGV[5], 'retired'{{, ARGV[5 + #]}})
+  if not old[1]{{ and old[2 + #]}} then
+    local made{{, limit#, take#}} = read('<d{{dd}}', ARGV[3])
+    {{local spent#, reserved# = read('<dd', old[2 + #]) reserved# = reserved# + take# }}
+    if made > (old[2] or 0) + 0{{ and spent# + reserved# <= limit#}} then
+      {{local now# = pack('<dd', spent#, reserved#) }}
+      call('HSET', KEYS[1], ARGV[5], ARGV[4]{{, ARGV[5 + #], now#}})
+      call('RPUSH', KEYS[2], ARGV[2])
+      return ''{{ .. now#}}
     end
   end
 end

@@ -1,56 +1,67 @@
-local hold, rest = string.sub(ARGV[first], 3), cmsgpack.unpack(ARGV[3])
-local number, settings, details = rest[1], rest[2], rest[3]
-local letter, line, accounts, json = read(redis.call('HGET', STATE, 'h:' .. hold))
-if letter == '!' then return {0} end
-if not letter and redis.call('SISMEMBER', ENDED, number) == 1 then return {0} end
+local hold, rest = string.sub(ARGV[4], 3), cmsgpack.unpack(ARGV[1])
+local settings, details = rest[1], rest[2]
+local letter, line = state_of(hold)
+if letter == '!' or not letter and is_ended(hold) then return {0} end
+local record = letter and record_of(hold)
 
 -- What was spent from a lease is no longer reserved there.
 local function draw(lease, left, row)
-  local is_sound, state, _, of_lease = pcall(read, redis.call('HGET', STATE, 'h:' .. lease))
-  if not is_sound or state ~= 'o' or #of_lease ~= 1 then return end
-  local account = of_lease[1]
-  if account[3] <= left then return end
-  change(account, 0, left - account[3])
-  account[3], account[4] = left, left
-  write(lease, 'o', decimal(left), of_lease, row)
+  local is_sound, state = pcall(state_of, lease)
+  if not is_sound or state ~= 'o' then return end
+  local of_lease = record_of(lease)
+  local account = of_lease[ACCOUNTS][1]
+  if #of_lease[ACCOUNTS] ~= 1 or account[TAKE] <= left then return end
+  change(account, 0, left - account[TAKE])
+  account[TAKE], account[IF_LOST], of_lease[ROW] = left, left, row
+  redis.call('HSET', STATE, 'h:' .. lease, 'o' .. decimal(left), 'l:' .. lease, cmsgpack.pack(of_lease))
 end
+
+-- The accounts: those of the hold, and of one that nobody knows here those of the settlement.
+local accounts = record and record[ACCOUNTS] or {}
+for i, charge in ipairs(details) do
+  local account = COUNT > 0 and {[TTL] = charge, [STEP] = 0, field = ARGV[4 + i]} or charge[1]
+  accounts[i] = accounts[i] or account
+  -- The window may have rolled on since.
+  accounts[i][START] = account[START]
+end
+-- What cannot be read is an error before anything has changed.
+for _, account in ipairs(accounts) do
+  if account[STEP] == 0 then counted(place(account)) end
+end
+
 for _, charge in ipairs(details) do
-  if charge[3] then draw(charge[3], charge[4], charge[5]) end
+  if COUNT == 0 and charge[2] then draw(charge[2], charge[3], charge[4]) end
 end
 
 if letter == 'l' then
   local sums = {}
   redis.call('XDEL', ROWS, line)
-  count(sums, json, -1)
+  count(sums, record[ROW], -1)
   keep(sums, settings)
 end
 
-local answer = {letter == 'l' and 2 or 1}
-for i = 1, math.max(#details, accounts and #accounts or 0) do
-  local charge = details[i]
-  local actual = charge and numbers[2 * i - 1] or 0
-  local account = accounts and accounts[i] or charge[1]
+local answer = {}
+for i, account in ipairs(accounts) do
+  local actual = details[i] and struct.unpack('<d', ARGV[2], 16 * i - 15) or 0
   local spent, reserved
   if letter == 'l' then
-    spent, reserved = change(account, actual - account[4], 0)
+    spent, reserved = change(account, actual - account[IF_LOST], 0)
   else
-    spent, reserved = change(account, actual, letter and -account[3] or 0)
+    spent, reserved = change(account, actual, letter and -account[TAKE] or 0)
   end
-  if charge then
-    if account[2] ~= '' then
-      spent, reserved = stands(account[1], account[2], charge[2], account[7])
-    end
-    answer[2 * i], answer[2 * i + 1] = spent, reserved
-  end
+  if account[STEP] ~= 0 and details[i] then spent, reserved = stands(account) end
+  if details[i] then answer[i] = struct.pack('<dd', spent, reserved) end
 end
+answer = table.concat(answer)
 
-for i = rows, #ARGV do redis.call('RPUSH', WRITTEN, ARGV[i]) end
-redis.call('HSET', STATE, 'h:' .. hold, ARGV[2])
+for i = COUNT + 5, #ARGV do redis.call('RPUSH', WRITTEN, ARGV[i]) end
+redis.call('HDEL', STATE, 'l:' .. hold)
+redis.call('HSET', STATE, ARGV[4], '!')
 -- From there it goes to the sets of the ended; at once if nobody takes it for a new one.
 local now = now_ms()
 if now >= made_ms(hold) + RECENT then
-  retire(hold, ARGV[2], settings[1])
+  retire(hold)
 else
   redis.call('ZADD', DUE, decimal(made_ms(hold) + RECENT), hold)
 end
-return answer
+return letter == 'l' and {2, answer} or answer
