@@ -1,6 +1,6 @@
 //! A whole answer.
 
-use super::{One, Text, plain_object};
+use super::scan::{self, Form, Note, member};
 use crate::chat::FinishReason;
 use crate::usage::Usage;
 
@@ -19,9 +19,20 @@ impl PlainAnswer {
     /// Whatever is read here is also read by [`ChatResponse`](crate::ChatResponse)'s own reader: only members whose form
     /// was checked are let through.
     pub fn read(answer: &[u8]) -> Option<Self> {
-        let answer = std::str::from_utf8(answer).ok()?;
-        let answer = serde_json::from_str::<Answer>(answer).ok().filter(|answer| answer.has_model)?;
-        Some(Self { cut_off: answer.choice?.cut_off?, usage: answer.usage })
+        let notes = scan::read(answer, &ANSWER)?;
+        let is_sound = notes.get(Note::Model) == Some(1) && u32::try_from(notes.count(Note::Index)).is_ok();
+        if !is_sound {
+            return None;
+        }
+        let usage = notes.get(Note::Usage).map(|_| Usage {
+            input: notes.count(Note::Input),
+            output: notes.count(Note::Output),
+            cache_read: notes.count(Note::CacheRead),
+            cache_write: notes.count(Note::CacheWrite),
+            cache_write_long: notes.count(Note::CacheWriteLong),
+            reasoning: notes.count(Note::Reasoning),
+        });
+        Some(Self { cut_off: notes.get(Note::Finish)? == CUT_OFF, usage })
     }
 
     pub(crate) fn finish_reason(&self) -> &'static FinishReason {
@@ -29,133 +40,58 @@ impl PlainAnswer {
     }
 }
 
-#[derive(Default)]
-struct Answer {
-    has_model: bool,
-    choice: Option<Choice>,
-    usage: Option<Usage>,
-}
+static ANSWER: [(&str, Form); 8] = [
+    member!("id", Form::Text(Note::Nothing)),
+    member!("object", Form::Word(&["chat.completion"], Note::Nothing)),
+    member!("created", Form::Count(Note::Nothing)),
+    member!("model", Form::Text(Note::Model)),
+    member!("choices", Form::OnlyOne(&CHOICE, Note::Nothing)),
+    member!("usage", Form::ObjectOrNull(&USAGE, Note::Usage)),
+    member!("system_fingerprint", Form::Text(Note::Nothing)),
+    member!("service_tier", Form::Text(Note::Nothing)),
+];
 
-plain_object!(Answer, answer, map, {
-    "id" | "system_fingerprint" | "service_tier" => {
-        map.next_value::<Text>()?;
-    },
-    "object" => {
-        map.next_value::<Completion>()?;
-    },
-    "model" => answer.has_model = map.next_value::<Text>()?.0,
-    "created" => {
-        map.next_value::<u64>()?;
-    },
-    "choices" => answer.choice = Some(map.next_value::<One<Choice>>()?.0),
-    "usage" => answer.usage = map.next_value::<Option<Figures>>()?.map(|figures| figures.0),
-});
+/// Places in the list of finish reasons.
+const CUT_OFF: u64 = 1;
 
-#[derive(Default)]
-struct Choice {
-    cut_off: Option<bool>,
-}
+static CHOICE: [(&str, Form); 4] = [
+    member!("index", Form::Count(Note::Index)),
+    member!("message", Form::Object(&MESSAGE)),
+    member!("logprobs", Form::Null),
+    member!("finish_reason", Form::Word(&["stop", "length"], Note::Finish)),
+];
 
-plain_object!(Choice, choice, map, {
-    "index" => {
-        map.next_value::<u32>()?;
-    },
-    "message" => {
-        map.next_value::<Message>()?;
-    },
-    "finish_reason" => choice.cut_off = Some(map.next_value::<Reason>()?.0),
-    "logprobs" => map.next_value::<()>()?,
-});
+static MESSAGE: [(&str, Form); 7] = [
+    member!("role", Form::Word(&["assistant"], Note::Nothing)),
+    member!("content", Form::Text(Note::Text)),
+    member!("refusal", Form::Null),
+    member!("annotations", Form::EmptyList),
+    member!("tool_calls", Form::Null),
+    member!("function_call", Form::Null),
+    member!("audio", Form::Null),
+];
 
-#[derive(Default)]
-struct Message;
+static USAGE: [(&str, Form); 5] = [
+    member!("prompt_tokens", Form::Count(Note::Input)),
+    member!("completion_tokens", Form::Count(Note::Output)),
+    member!("total_tokens", Form::Count(Note::Nothing)),
+    member!("prompt_tokens_details", Form::ObjectOrNull(&INPUT_DETAILS, Note::Nothing)),
+    member!("completion_tokens_details", Form::ObjectOrNull(&OUTPUT_DETAILS, Note::Nothing)),
+];
 
-plain_object!(Message, _message, map, {
-    "role" => {
-        map.next_value::<Assistant>()?;
-    },
-    "content" => {
-        map.next_value::<Text>()?;
-    },
-    "refusal" | "audio" | "tool_calls" | "function_call" => map.next_value::<()>()?,
-    "annotations" => {
-        map.next_value::<[(); 0]>()?;
-    },
-});
+static INPUT_DETAILS: [(&str, Form); 4] = [
+    member!("cached_tokens", Form::Count(Note::CacheRead)),
+    member!("cache_write_tokens", Form::Count(Note::CacheWrite)),
+    member!("cache_write_1h_tokens", Form::Count(Note::CacheWriteLong)),
+    member!("audio_tokens", Form::Count(Note::Nothing)),
+];
 
-#[derive(Default)]
-struct Figures(Usage);
-
-plain_object!(Figures, figures, map, {
-    "prompt_tokens" => figures.0.input = map.next_value()?,
-    "completion_tokens" => figures.0.output = map.next_value()?,
-    "total_tokens" => {
-        map.next_value::<u64>()?;
-    },
-    "prompt_tokens_details" => {
-        let details = map.next_value::<Option<Details>>()?.unwrap_or_default();
-        figures.0.cache_read = details.cached;
-        figures.0.cache_write = details.cache_write;
-        figures.0.cache_write_long = details.cache_write_long;
-    },
-    "completion_tokens_details" => {
-        figures.0.reasoning = map.next_value::<Option<Details>>()?.unwrap_or_default().reasoning;
-    },
-});
-
-#[derive(Default)]
-struct Details {
-    cached: u64,
-    cache_write: u64,
-    cache_write_long: u64,
-    reasoning: u64,
-}
-
-plain_object!(Details, details, map, {
-    "cached_tokens" => details.cached = map.next_value()?,
-    "cache_write_tokens" => details.cache_write = map.next_value()?,
-    "cache_write_1h_tokens" => details.cache_write_long = map.next_value()?,
-    "reasoning_tokens" => details.reasoning = map.next_value()?,
-    "audio_tokens" | "accepted_prediction_tokens" | "rejected_prediction_tokens" => {
-        map.next_value::<u64>()?;
-    },
-});
-
-/// Reads one of a few words; any other says that the answer is not plain.
-macro_rules! word {
-    ($type:ident, $($word:literal => $value:expr),+) => {
-        impl<'de> serde::Deserialize<'de> for $type {
-            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                struct Word;
-                impl serde::de::Visitor<'_> for Word {
-                    type Value = $type;
-
-                    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                        f.write_str("a known word")
-                    }
-
-                    fn visit_str<E: serde::de::Error>(self, word: &str) -> Result<$type, E> {
-                        match word {
-                            $($word => Ok($value),)+
-                            _ => Err(E::custom("not plain")),
-                        }
-                    }
-                }
-                deserializer.deserialize_str(Word)
-            }
-        }
-    };
-}
-
-struct Completion;
-word!(Completion, "chat.completion" => Completion);
-
-struct Assistant;
-word!(Assistant, "assistant" => Assistant);
-
-/// Whether the answer was cut off.
-struct Reason(bool);
-word!(Reason, "stop" => Reason(false), "length" => Reason(true));
+static OUTPUT_DETAILS: [(&str, Form); 4] = [
+    member!("reasoning_tokens", Form::Count(Note::Reasoning)),
+    member!("audio_tokens", Form::Count(Note::Nothing)),
+    member!("accepted_prediction_tokens", Form::Count(Note::Nothing)),
+    member!("rejected_prediction_tokens", Form::Count(Note::Nothing)),
+];
 
 #[cfg(test)]
 mod tests {

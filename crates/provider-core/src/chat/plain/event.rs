@@ -1,6 +1,6 @@
 //! An event of a stream.
 
-use super::{One, Text, plain_object};
+use super::scan::{self, Form, Note, member};
 
 /// What a plain text event holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,53 +17,37 @@ impl PlainText {
     /// Whatever is read here is also read by [`ChatChunk`](crate::ChatChunk)'s own reader: only members whose form
     /// was checked are let through.
     pub fn read(event: &[u8]) -> Option<Self> {
-        // One check of the whole event is quicker than one for each text in it.
-        let event = std::str::from_utf8(event).ok()?;
-        let choice = serde_json::from_str::<Event>(event).ok()?.choice?;
-        Some(Self { index: choice.index, has_text: choice.delta.has_text })
+        let notes = scan::read(event, &EVENT)?;
+        notes.get(Note::Choice)?;
+        let index = u32::try_from(notes.count(Note::Index)).ok()?;
+        Some(Self { index, has_text: notes.get(Note::Text) == Some(1) })
     }
 }
 
-#[derive(Default)]
-struct Event {
-    choice: Option<Choice>,
-}
+static EVENT: [(&str, Form); 9] = [
+    member!("id", Form::Text(Note::Nothing)),
+    member!("object", Form::Text(Note::Nothing)),
+    member!("created", Form::Count(Note::Nothing)),
+    member!("model", Form::Text(Note::Nothing)),
+    member!("system_fingerprint", Form::Text(Note::Nothing)),
+    member!("service_tier", Form::Text(Note::Nothing)),
+    member!("obfuscation", Form::Text(Note::Nothing)),
+    member!("choices", Form::OnlyOne(&CHOICE, Note::Choice)),
+    member!("usage", Form::Null),
+];
 
-plain_object!(Event, event, map, {
-    "id" | "object" | "model" | "system_fingerprint" | "service_tier" | "obfuscation" => {
-        map.next_value::<Text>()?;
-    },
-    "created" => {
-        map.next_value::<u64>()?;
-    },
-    "usage" => map.next_value::<()>()?,
-    "choices" => event.choice = Some(map.next_value::<One<Choice>>()?.0),
-});
+static CHOICE: [(&str, Form); 4] = [
+    member!("index", Form::Count(Note::Index)),
+    member!("delta", Form::Object(&DELTA)),
+    member!("finish_reason", Form::Null),
+    member!("logprobs", Form::Null),
+];
 
-#[derive(Default)]
-struct Choice {
-    index: u32,
-    delta: Delta,
-}
-
-plain_object!(Choice, choice, map, {
-    "index" => choice.index = map.next_value()?,
-    "delta" => choice.delta = map.next_value()?,
-    "finish_reason" | "logprobs" => map.next_value::<()>()?,
-});
-
-#[derive(Default)]
-struct Delta {
-    has_text: bool,
-}
-
-plain_object!(Delta, delta, map, {
-    "content" => delta.has_text = map.next_value::<Text>()?.0,
-    "role" => {
-        map.next_value::<Text>()?;
-    },
-    "refusal" => map.next_value::<()>()?,
-});
+static DELTA: [(&str, Form); 3] = [
+    member!("role", Form::Text(Note::Nothing)),
+    member!("content", Form::Text(Note::Text)),
+    member!("refusal", Form::Null),
+];
 
 #[cfg(test)]
 mod tests {
