@@ -1,6 +1,8 @@
 //! The routes, and what their handlers share.
 
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, Request, State};
@@ -138,13 +140,24 @@ impl App {
         if body.size_hint().lower() > limit as u64 {
             return Err(too_large());
         }
-        match tokio::time::timeout(self.body_timeout, join(Limited::new(body, limit))).await {
+        let mut whole = pin!(join(Limited::new(body, limit)));
+        // Most bodies are there when their heads are, and need no timer.
+        let whole = match look(whole.as_mut()).await {
+            Poll::Ready(whole) => Ok(whole),
+            Poll::Pending => Box::pin(tokio::time::timeout(self.body_timeout, whole)).await,
+        };
+        match whole {
             Ok(Ok(whole)) => Ok(whole),
             Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(too_large()),
             Ok(Err(_)) => Err(ApiError::bad_request("the request's body broke off; send it again")),
             Err(_) => Err(ApiError::slow_body(self.body_timeout)),
         }
     }
+}
+
+/// What comes of polling it once.
+async fn look<T>(mut future: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
+    std::future::poll_fn(|task| Poll::Ready(future.as_mut().poll(task))).await
 }
 
 /// The whole body. Most come in one piece, which is not copied.

@@ -9,9 +9,10 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use mainstay::virtual_keys::{Access, KeyRing, Refusal, Role};
 
+use crate::answer_headers::identify;
 use crate::app::App;
 use crate::error::ApiError;
-use crate::headers::{Told, identify};
+use crate::headers::Told;
 use crate::metrics;
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");

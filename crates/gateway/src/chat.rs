@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use axum::BoxError;
-use axum::http::{HeaderMap, HeaderValue, Request, header};
+use axum::http::{HeaderValue, Request, header};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use http_body::Body;
@@ -12,7 +12,7 @@ use mainstay::{Call, ChatRequest, Context, Reply};
 use crate::app::{self, App};
 use crate::auth::Caller;
 use crate::error::ApiError;
-use crate::{headers, sse};
+use crate::{answer_headers, headers, sse};
 
 pub(crate) const PATH: &str = "/v1/chat/completions";
 
@@ -39,7 +39,7 @@ where
             Err(error) => Err(error),
         };
         let mut response = result.unwrap_or_else(|error| error.into_response());
-        headers::identify(response.headers_mut(), &id);
+        answer_headers::identify(response.headers_mut(), &id);
         app.mark(&mut response);
         Ok(response)
     }
@@ -57,25 +57,24 @@ where
     let reply = app.client.call(call).await?;
     let mut response = respond(app, reply, wants_usage);
     if let Some(spent) = spending.and_then(|spending| spending.spent()) {
-        headers::tell_cost(response.headers_mut(), &spent);
+        answer_headers::tell_cost(response.headers_mut(), &spent);
     }
     Ok(response)
 }
 
 fn respond(app: &App, reply: Reply, wants_usage: bool) -> Response {
-    let mut described = HeaderMap::with_capacity(headers::MOST);
-    headers::describe(&mut described, &reply.head);
-    let (body, content_type) = match reply.answer() {
-        Some(answer) => (axum::body::Body::from(answer.to_json()), "application/json"),
+    let mut described = answer_headers::describe(&reply.head);
+    let body = match reply.answer() {
+        Some(answer) => axum::body::Body::from(answer.to_json()),
         None => {
+            described.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
             described.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
             // nginx in front would hold events back.
             described.insert("x-accel-buffering", HeaderValue::from_static("no"));
             let events = sse::Events::new(reply.into_stream(), wants_usage, app.shutdown.aborted());
-            (axum::body::Body::new(events), "text/event-stream")
+            axum::body::Body::new(events)
         }
     };
-    described.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     let mut response = Response::new(body);
     *response.headers_mut() = described;
     response

@@ -2,7 +2,6 @@
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use mainstay::{Context, EmbedCall, EmbedReply, EmbedRequest};
@@ -11,7 +10,7 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::error::ApiError;
-use crate::headers;
+use crate::{answer_headers, headers};
 
 /// Answers with one vector per text, as numbers or as base64, by `encoding_format`.
 pub(crate) async fn embeddings(State(app): State<App>, caller: Caller, request: Request) -> Response {
@@ -22,7 +21,7 @@ pub(crate) async fn embeddings(State(app): State<App>, caller: Caller, request: 
         Err(error) => Err(error),
     };
     let mut response = result.unwrap_or_else(|error| error.into_response());
-    headers::identify(response.headers_mut(), &id);
+    answer_headers::identify(response.headers_mut(), &id);
     response
 }
 
@@ -49,10 +48,9 @@ async fn answer(
     let reply = app.client.embed(call).await?;
     let body = body(&reply, &model, base64);
     let mut response = Response::new(Body::from(body.to_string()));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers::describe(response.headers_mut(), &reply.head);
+    *response.headers_mut() = answer_headers::describe(&reply.head);
     if let Some(spent) = spending.and_then(|spending| spending.spent()) {
-        headers::tell_cost(response.headers_mut(), &spent);
+        answer_headers::tell_cost(response.headers_mut(), &spent);
     }
     Ok(response)
 }

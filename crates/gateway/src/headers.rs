@@ -1,26 +1,16 @@
-//! What a request's headers say about a call, and what a reply's headers say about its answer.
+//! What a request's headers say about its call.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
-use mainstay::budget::Spent;
+use axum::http::HeaderMap;
 use mainstay::core::{Subject, TraceParent};
-use mainstay::{CacheDirective, CacheStatus, Context, Namespace, ReplyHead};
+use mainstay::{CacheDirective, Context, Namespace};
 use tokio::time::Instant;
 
 use crate::auth::{self, Caller};
 use crate::error::ApiError;
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const PROVIDER: HeaderName = HeaderName::from_static("x-mainstay-provider");
-const MODEL: HeaderName = HeaderName::from_static("x-mainstay-model");
-const DEPLOYMENT: HeaderName = HeaderName::from_static("x-mainstay-deployment");
-const LEVEL: HeaderName = HeaderName::from_static("x-mainstay-level");
-const CACHE: HeaderName = HeaderName::from_static("x-mainstay-cache");
-const ATTEMPTS: HeaderName = HeaderName::from_static("x-mainstay-attempts");
-const SHORTENED: HeaderName = HeaderName::from_static("x-mainstay-shortened");
-const RESCUED: HeaderName = HeaderName::from_static("x-mainstay-rescued");
 /// How long the client waits for the whole answer, from now.
 const TIMEOUT: &str = "x-mainstay-timeout-ms";
 /// The calls of one session go to the same deployment.
@@ -29,15 +19,8 @@ const SESSION: &str = "x-mainstay-session";
 const NAMESPACE: &str = "x-mainstay-namespace";
 /// Who pays besides the caller's key: names like `user:ann`, with commas between.
 const SUBJECTS: &str = "x-mainstay-subjects";
-/// What the caches may do for the call; in an answer what they did.
+/// What the caches may do for the call.
 const CACHE_WORDS: &str = "x-mainstay-cache";
-const SCORE: HeaderName = HeaderName::from_static("x-mainstay-cache-score");
-const DECIDED: HeaderName = HeaderName::from_static("x-mainstay-cache-decided");
-const COST: HeaderName = HeaderName::from_static("x-mainstay-cost-usd");
-const LATENCY: HeaderName = HeaderName::from_static("x-mainstay-latency-ms");
-
-/// How many headers an answer has at most, so that their table is made once.
-pub(crate) const MOST: usize = 16;
 
 /// What a request's headers say about its call.
 ///
@@ -222,68 +205,10 @@ fn new_id() -> Arc<str> {
     std::str::from_utf8(&id).unwrap_or_default().into()
 }
 
-/// The headers of any answer to the call with this id.
-pub(crate) fn identify(headers: &mut HeaderMap, id: &str) {
-    insert(headers, REQUEST_ID, id);
-}
-
-/// The headers that say who answered, and how.
-pub(crate) fn describe(headers: &mut HeaderMap, head: &ReplyHead) {
-    insert(headers, PROVIDER, &head.provider);
-    insert(headers, MODEL, &head.model);
-    if let Some(deployment) = &head.deployment {
-        insert(headers, DEPLOYMENT, deployment);
-    }
-    headers.insert(LEVEL, HeaderValue::from_static(head.level.as_str()));
-    headers.insert(CACHE, HeaderValue::from_static(head.cache.as_str()));
-    match head.cache {
-        CacheStatus::Hit { age } | CacheStatus::Stale { age } => {
-            headers.insert(header::AGE, HeaderValue::from(age.as_secs()));
-        }
-        CacheStatus::SemanticHit { age, score, decided } => {
-            headers.insert(header::AGE, HeaderValue::from(age.as_secs()));
-            insert(headers, SCORE, &format!("{score:.4}"));
-            headers.insert(DECIDED, HeaderValue::from_static(decided.as_str()));
-        }
-        CacheStatus::Vetoed { score, by } => {
-            insert(headers, SCORE, &format!("{score:.4}"));
-            headers.insert(DECIDED, HeaderValue::from_static(by));
-        }
-        _ => {}
-    }
-    headers.insert(ATTEMPTS, HeaderValue::from(head.attempts));
-    if head.shortened > 0 {
-        headers.insert(SHORTENED, HeaderValue::from(head.shortened));
-    }
-    if let Some(rescued) = &head.rescued {
-        headers.insert(RESCUED, HeaderValue::from(rescued.breaks));
-    }
-    if let Some(latency) = head.first_token {
-        insert(headers, LATENCY, &milliseconds(latency));
-    }
-}
-
-/// With three decimals, whatever the span.
-fn milliseconds(span: Duration) -> String {
-    let micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
-    format!("{}.{:03}", micros / 1000, micros % 1000)
-}
-
-/// A value that no header may have is left out: names of models come from outside.
-/// What the call has spent, in USD.
-pub(crate) fn tell_cost(headers: &mut HeaderMap, spent: &Spent) {
-    let cost = spent.cost.to_string();
-    insert(headers, COST, cost.trim_start_matches('$'));
-}
-
-fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        headers.insert(name, value);
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+
     use super::*;
 
     fn context(headers: &[(&'static str, &[u8])]) -> Result<Context, ApiError> {
@@ -293,32 +218,6 @@ mod tests {
         }
         let told = Told::by(&map);
         told.context(told.id(), &Caller::anybody())
-    }
-
-    // The reply says score, age and what decided; of a miss, what spoke against the nearest.
-    #[test]
-    fn an_answer_of_the_semantic_cache_says_what_decided_it() {
-        let mut head = ReplyHead::new("sim", "echo");
-        let mut described = |cache| {
-            head.cache = cache;
-            let mut headers = HeaderMap::new();
-            describe(&mut headers, &head);
-            ["x-mainstay-cache", "age", "x-mainstay-cache-score", "x-mainstay-cache-decided"]
-                .map(|name| headers.get(name).map(|value| value.to_str().unwrap().to_owned()))
-        };
-        let age = Duration::from_secs(7);
-        let decided = mainstay::core::Decided::Calibrated;
-        let hit = described(CacheStatus::SemanticHit { age, score: 0.96, decided });
-        assert_eq!(
-            hit.each_ref().map(Option::as_deref),
-            [Some("semantic_hit"), Some("7"), Some("0.9600"), Some("calibrated")]
-        );
-        let vetoed = described(CacheStatus::Vetoed { score: 0.99, by: "negation" });
-        assert_eq!(
-            vetoed.each_ref().map(Option::as_deref),
-            [Some("miss"), None, Some("0.9900"), Some("negation")]
-        );
-        assert_eq!(described(CacheStatus::Miss).map(|value| value.is_some()), [true, false, false, false]);
     }
 
     // I3, test 14: a tenant whose name cannot be read must not land among those without one.

@@ -2,6 +2,7 @@
 
 mod admin;
 mod alerts;
+mod answer_headers;
 mod app;
 mod auth;
 mod beside;
