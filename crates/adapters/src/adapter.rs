@@ -279,7 +279,7 @@ impl Shared {
     fn head(&self, incoming: &Incoming, model: &Arc<str>, started: Instant) -> ReplyHead {
         let mut head = ReplyHead::new(self.name.clone(), model.clone()).started(started);
         head.request_id = failure::request_id(incoming.headers());
-        let limits = failure::rate_limits(incoming.headers(), wall_clock());
+        let limits = failure::rate_limits(incoming.headers(), wall_clock);
         head.rate_limits = (!limits.is_empty()).then_some(limits);
         head
     }

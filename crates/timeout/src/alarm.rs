@@ -11,6 +11,11 @@ use tokio::time::{Instant, Sleep, sleep_until};
 pub(crate) struct Alarm(Option<Pin<Box<Sleep>>>);
 
 impl Alarm {
+    /// Whether nothing was waited for yet.
+    pub(crate) fn is_new(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// Ready when `now`, which is the time, is not before `at`; else the task is woken then.
     pub(crate) fn poll_at(&mut self, at: Instant, now: Instant, task: &mut TaskContext<'_>) -> Poll<()> {
         // The clock decides, not the timer: a provider that keeps the task busy for ever uses up the time slice that

@@ -124,7 +124,11 @@ impl Limits {
         let mut future = pin!(future);
         let answered = std::future::poll_fn(|task| match future.as_mut().poll(task) {
             Poll::Ready(result) => Poll::Ready(Some(result)),
-            Poll::Pending => alarm.poll_at(self.reply, Instant::now(), task).map(|()| None),
+            Poll::Pending => {
+                // The first wait begins right after the call was; that saves a look at the clock.
+                let now = if alarm.is_new() { self.started } else { Instant::now() };
+                alarm.poll_at(self.reply, now, task).map(|()| None)
+            }
         });
         answered.await.unwrap_or_else(|| Err(self.expired()))
     }

@@ -135,9 +135,9 @@ impl Answer<'_> {
     /// What the headers say of limits; OpenRouter repeats its upstream's headers in the body.
     fn rate_limits(&self) -> RateLimits {
         let Some(Refusal { headers, now, .. }) = self.refusal else { return RateLimits::default() };
-        let limits = headers::rate_limits(headers, now);
+        let limits = headers::rate_limits(headers, || now);
         match self.body.headers() {
-            Some(repeated) if limits.is_empty() => headers::rate_limits(&repeated, now),
+            Some(repeated) if limits.is_empty() => headers::rate_limits(&repeated, || now),
             _ => limits,
         }
     }

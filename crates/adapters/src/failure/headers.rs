@@ -28,9 +28,9 @@ pub(crate) fn request_id(headers: &HeaderMap) -> Option<String> {
     ids.min_by_key(|(rank, _)| *rank).map(|(_, id)| id.to_owned())
 }
 
-/// The rate limits that the headers tell, in whichever provider's form. `now` is the wall clock: some give a reset as a
-/// point in time, [`RateLimit::reset`] is a span from `now`.
-pub(crate) fn rate_limits(headers: &HeaderMap, now: SystemTime) -> RateLimits {
+/// The rate limits that the headers tell, in whichever provider's form. `clock` tells the wall clock's time: some give a
+/// reset as a point in time, [`RateLimit::reset`] is a span from now. It is asked only for a reset.
+pub(crate) fn rate_limits(headers: &HeaderMap, clock: impl Fn() -> SystemTime) -> RateLimits {
     let (mut limits, mut second_choice) = (RateLimits::default(), RateLimits::default());
     for (name, value) in headers {
         let Some(meaning) = meaning(name.as_str()) else { continue };
@@ -40,7 +40,7 @@ pub(crate) fn rate_limits(headers: &HeaderMap, now: SystemTime) -> RateLimits {
         match meaning.figure {
             Figure::Limit => limit.limit = number(value).filter(|limit| *limit > 0),
             Figure::Remaining => limit.remaining = number(value),
-            Figure::Reset => limit.reset = reset(value, now),
+            Figure::Reset => limit.reset = reset(value, clock()),
         }
     }
     for of in [Of::Requests, Of::Tokens, Of::InputTokens, Of::OutputTokens] {

@@ -13,6 +13,7 @@ use http_body_util::Full;
 use hyper::body::{Body as _, Frame, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
 use mainstay_provider_core::Error;
+use tokio::time::Instant;
 
 use super::connect::Io;
 use super::silence::Silence;
@@ -59,12 +60,13 @@ impl Connection {
         }
     }
 
-    /// Sends a request and waits for the head of the answer. It asks for a connection at rest.
+    /// Sends a request and waits for the head of the answer, from `now`. It asks for a connection at rest.
     pub(super) fn send(
         &mut self,
         request: Request<Full<Bytes>>,
+        now: Instant,
     ) -> impl Future<Output = Result<Response<Incoming>, Unanswered>> + Send {
-        self.silence.broken();
+        self.silence.begin(now);
         // Boxed: it is as large as the request, and would stand once more in every future around it.
         let mut answer = Box::pin(self.sender.try_send_request(request));
         let (driver, wakes, waker) = (&mut self.driver, &*self.wakes, &self.waker);
@@ -178,21 +180,22 @@ impl Default for Wakes {
 impl Wakes {
     fn begin(&self, waker: &Waker) {
         self.task().clone_from(waker); // only if it is another
-        self.state.store(POLLED, Ordering::SeqCst);
+        self.state.store(POLLED, Ordering::Release);
     }
 
     /// Ends the polling unless a wake came during it.
     fn nothing_new(&self) -> bool {
-        if self.state.compare_exchange(POLLED, 0, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+        if self.state.compare_exchange(POLLED, 0, Ordering::AcqRel, Ordering::Acquire).is_ok() {
             return true;
         }
-        self.state.store(POLLED, Ordering::SeqCst);
+        // A swap, not a store: what the wake announced must be seen by the poll that follows.
+        self.state.swap(POLLED, Ordering::AcqRel);
         false
     }
 
     /// Ends the polling: whoever got something polls again.
     fn end(&self) {
-        self.state.store(0, Ordering::SeqCst);
+        self.state.store(0, Ordering::Release);
     }
 
     fn task(&self) -> MutexGuard<'_, Waker> {
@@ -206,7 +209,7 @@ impl Wake for Wakes {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if self.state.fetch_or(WOKEN, Ordering::SeqCst) & POLLED == 0 {
+        if self.state.fetch_or(WOKEN, Ordering::AcqRel) & POLLED == 0 {
             self.task().wake_by_ref();
         }
     }

@@ -55,11 +55,16 @@ impl Pool {
     /// Sends a request on an idle connection or a new one, and waits for the head of the answer.
     pub(super) async fn send(&self, mut request: Request<Full<Bytes>>) -> Result<Incoming, Error> {
         loop {
-            let (mut connection, is_new) = match self.idle.take() {
+            let mut now = Instant::now();
+            let (mut connection, is_new) = match self.idle.take(now) {
                 Some(connection) => (connection, false),
-                None => (Box::pin(self.connect()).await?, true),
+                None => {
+                    let connection = Box::pin(self.connect()).await?;
+                    now = Instant::now();
+                    (connection, true)
+                }
             };
-            match connection.send(request).await {
+            match connection.send(request, now).await {
                 Ok(response) => {
                     // The connection goes back to the idle ones at the end of the body, and is closed if the body is
                     // dropped before.
@@ -83,10 +88,10 @@ impl Pool {
 }
 
 impl Idle {
-    fn take(&self) -> Option<Box<Connection>> {
+    fn take(&self, now: Instant) -> Option<Box<Connection>> {
         let mut kept = self.lock();
         let (connection, since) = kept.stack.pop()?;
-        if since.elapsed() > self.0.timeout {
+        if now.saturating_duration_since(since) > self.0.timeout {
             // The one used last is too old, so all below it are.
             kept.stack.clear();
             return None;

@@ -22,7 +22,12 @@ impl Silence {
         Self { limit, since: None, timer: None }
     }
 
-    /// Something came, or a new wait begins.
+    /// A new wait begins.
+    pub(super) fn begin(&mut self, now: Instant) {
+        self.since = Some(now);
+    }
+
+    /// Something came.
     pub(super) fn broken(&mut self) {
         self.since = None;
     }

@@ -24,7 +24,7 @@ fn openai_and_groq_give_spans() {
             ("x-ratelimit-limit-input-images", "50000"),
             ("x-ratelimit-reset-input-images", "1ms"),
         ]),
-        now(),
+        now,
     );
     assert_eq!(limits.requests, limit(14400, 14399, Some(Duration::from_secs(6))));
     assert_eq!(limits.tokens, limit(6000, 5987, Some(Duration::from_millis(130))));
@@ -40,7 +40,7 @@ fn anthropic_gives_points_in_time_and_four_limits() {
         pairs.push((format!("anthropic-ratelimit-{of}-reset"), format!("2025-06-02T15:15:0{at}Z")));
     }
     let pairs: Vec<_> = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    let limits = rate_limits(&headers(&pairs), now());
+    let limits = rate_limits(&headers(&pairs), now);
     assert_eq!(limits.requests, limit(100, 0, Some(Duration::ZERO)), "a reset that is due has no wait left");
     assert_eq!(limits.tokens, limit(200, 1, Some(Duration::from_secs(1))));
     assert_eq!(limits.input_tokens, limit(300, 2, Some(Duration::from_secs(2))));
@@ -59,18 +59,18 @@ fn azure_gives_seconds_and_says_unknown_with_minus_one_and_zero() {
             ("x-ratelimit-reset-tokens", "0"),
             ("x-ratelimit-renewalperiod-tokens", "60"),
         ]),
-        now(),
+        now,
     );
     assert_eq!(limits.requests, limit(50, 49, Some(Duration::from_secs(1))));
     assert_eq!(limits.tokens, RateLimit::default());
     assert!(
         rate_limits(
             &headers(&[("x-ratelimit-limit-tokens", "0"), ("x-ratelimit-remaining-tokens", "0")]),
-            now()
+            now
         )
         .is_empty()
     );
-    let limits = rate_limits(&headers(&[("x-rate-limit-reset-tokens", "55")]), now());
+    let limits = rate_limits(&headers(&[("x-rate-limit-reset-tokens", "55")]), now);
     assert_eq!(limits.tokens.reset, Some(Duration::from_secs(55)));
 }
 
@@ -86,7 +86,7 @@ fn mistral_gives_windows_and_its_older_forms_come_second() {
         ("x-ratelimit-limit-tokens-month", "200000000000"),
         ("x-ratelimit-tokens-query-cost", "114"),
     ];
-    let limits = rate_limits(&headers(&by_minute), now());
+    let limits = rate_limits(&headers(&by_minute), now);
     assert_eq!((limits.requests, limits.tokens), (limit(120, 118, None), limit(250_000, 249_805, None)));
     let older = [
         ("ratelimitbysize-limit", "500000"),
@@ -95,7 +95,7 @@ fn mistral_gives_windows_and_its_older_forms_come_second() {
         ("x-ratelimit-limit-req-10-second", "60"),
         ("x-ratelimit-remaining-req-10-second", "57"),
     ];
-    let limits = rate_limits(&headers(&older), now());
+    let limits = rate_limits(&headers(&older), now);
     assert_eq!(limits.tokens, limit(500_000, 307_190, Some(Duration::from_secs(33))));
     assert_eq!(limits.requests, limit(60, 57, None));
 }
@@ -104,18 +104,18 @@ fn mistral_gives_windows_and_its_older_forms_come_second() {
 fn openrouter_gives_milliseconds_since_1970_and_cohere_a_limit() {
     let pairs =
         [("x-ratelimit-limit", "1"), ("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1748877360500")];
-    let limits = rate_limits(&headers(&pairs), now());
+    let limits = rate_limits(&headers(&pairs), now);
     assert_eq!(limits.requests, limit(1, 0, Some(Duration::from_millis(60_500))));
     let limits = rate_limits(
         &headers(&[("x-trial-endpoint-call-limit", "20"), ("x-endpoint-monthly-call-limit", "1000")]),
-        now(),
+        now,
     );
     assert_eq!(limits.requests.limit, Some(20));
 }
 
 #[test]
 fn headers_without_limits_and_nonsense_give_none() {
-    assert!(rate_limits(&headers(&[]), now()).is_empty());
+    assert!(rate_limits(&headers(&[]), now).is_empty());
     let nonsense = [
         ("x-ratelimit-limit-requests", "many"),
         ("x-ratelimit-remaining-requests", "-7"),
@@ -124,7 +124,7 @@ fn headers_without_limits_and_nonsense_give_none() {
         ("anthropic-ratelimit-reset", "1"),
         ("x-ratelimit-", "1"),
     ];
-    assert!(rate_limits(&headers(&nonsense), now()).is_empty());
+    assert!(rate_limits(&headers(&nonsense), now).is_empty());
 }
 
 proptest::proptest! {
