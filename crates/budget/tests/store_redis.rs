@@ -150,6 +150,36 @@ async fn an_operation_is_one_round_trip() {
 }
 
 #[tokio::test]
+async fn the_usual_call_is_three_commands_and_three_for_however_many_accounts() {
+    let Some(server) = store_servers::redis().await else { return };
+    let store = store(&server);
+    // 17 are more than the usual script does: the long way comes to the same.
+    for count in [1, 2, 3, 16, 17] {
+        let names: Vec<String> = (0..count).map(|number| format!("{count}-{number}")).collect();
+        let charges: Vec<Charge> = names.iter().map(|name| charge(name, 100, 5)).collect();
+        let twice = async |spent| {
+            let hold = hold();
+            let reserved = reserve(&store, hold, LEASE, &charges).await.unwrap();
+            let before = vec![Balance { spent, reserved: 5 }; count];
+            assert_eq!(reserved, Reserved::Granted(before), "{count}");
+            let after = vec![Balance { spent: spent + 3, reserved: 0 }; count];
+            assert_eq!(settle(&store, hold, &charges, 3).await.unwrap(), Settled::Now(after), "{count}");
+        };
+        twice(0).await;
+        redis_cli(server.port, &["CONFIG", "RESETSTAT"]);
+        twice(3).await;
+        let stats = redis_cli(server.port, &["INFO", "commandstats"]);
+        let calls = |line: &str| -> u64 {
+            line.split_once("calls=").unwrap().1.split(',').next().unwrap().parse().unwrap()
+        };
+        let inside = stats.lines().filter(|line| line.starts_with("cmdstat_") && !line.contains("evalsha"));
+        let inside: u64 = inside.filter(|line| !line.contains("config")).map(calls).sum();
+        assert_eq!(inside == 6, count <= 16, "{count}: {stats}");
+        assert_books_agree(&store, &names.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    }
+}
+
+#[tokio::test]
 async fn numbers_are_exact_up_to_2_to_the_53_and_never_pass_it() {
     let Some(server) = store_servers::redis().await else { return };
     let store = store(&server);
@@ -238,6 +268,48 @@ async fn a_reservation_that_arrives_after_its_settlement_takes_nothing() {
     assert!(matches!(store.settle(nothing).await.unwrap(), Settled::Now(_)));
     assert_eq!(reserve(&store, hold, LEASE, &charges).await.unwrap(), Reserved::Ended);
     assert_eq!(balance(&store, "a").await, Balance::default());
+}
+
+// The network may hold a reservation back for longer than an ended hold stays in the state.
+#[tokio::test]
+async fn a_reservation_that_arrives_long_after_its_settlement_takes_nothing() {
+    let Some(server) = store_servers::redis().await else { return };
+    let (store, charges) = (store(&server), [charge("a", 10, 1)]);
+    // Its account is there: this would be the usual case.
+    settle(&store, hold(), &charges, 1).await.unwrap();
+    let old = |age: u64| HoldId::new(now_ms() - age, fastrand::u128(..));
+    let (ended, other) = (old(600_000), old(601_000));
+    let nothing = Settlement { hold: ended, charges: &charges, actual: &[0], rows: &[], now_ms: now_ms() };
+    assert!(matches!(store.settle(nothing).await.unwrap(), Settled::Now(_)));
+    assert_eq!(redis_cli(server.port, &["HEXISTS", STATE, &format!("h:{ended}")]), "0");
+    assert_eq!(reserve(&store, ended, LEASE, &charges).await.unwrap(), Reserved::Ended);
+    assert_eq!(balance(&store, "a").await, Balance { spent: 1, reserved: 0 });
+    assert!(is_granted(&reserve(&store, other, LEASE, &charges).await.unwrap()), "one that has not ended");
+}
+
+// A machine that slept has a wrong idea of the server's clock until it hears of it again.
+#[tokio::test]
+async fn a_lease_begins_when_it_was_taken_whatever_the_client_takes_for_the_servers_clock() {
+    let Some(server) = store_servers::redis().await else { return };
+    let (store, charges) = (store(&server), [charge("a", 100, 5)]);
+    settle(&store, hold(), &charges, 1).await.unwrap();
+    assert_eq!(store.expire(0).await.unwrap(), []);
+    let client = redis::Client::open(server.redis_url()).unwrap();
+    let mut raw = client.get_multiplexed_async_connection().await.unwrap();
+    const FRESH: &str = "{mainstay}:budget:2:fresh";
+    for (wrong_ms, lease, is_lost) in [(1_u64, LEASE, false), (now_ms() * 2, Duration::from_millis(50), true)]
+    {
+        assert!(is_granted(&reserve(&store, hold(), lease, &charges).await.unwrap()));
+        let mut record: Vec<u8> = redis::cmd("LPOP").arg(FRESH).query_async(&mut raw).await.unwrap();
+        // After the array and the name of the hold: when it began.
+        assert_eq!(record[35], 0xcf);
+        record[36..44].copy_from_slice(&wrong_ms.to_be_bytes());
+        let _: u64 = redis::cmd("RPUSH").arg(FRESH).arg(record).query_async(&mut raw).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert_eq!(store.expire(0).await.unwrap(), [], "{wrong_ms}");
+        tokio::time::sleep(Duration::from_millis(80)).await;
+        assert_eq!(store.expire(0).await.unwrap().len(), usize::from(is_lost), "{wrong_ms}");
+    }
 }
 
 #[tokio::test]

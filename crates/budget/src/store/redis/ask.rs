@@ -1,6 +1,5 @@
 //! What the scripts are asked and what they answer: the order of keys and arguments stands at the head of each.
 
-use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,13 +9,14 @@ use super::super::{
     AccountKey, Balance, Charge, ExpiredHold, HoldId, MOST, Reservation, Reserved, Settled, Settlement,
     StoreError, Window,
 };
-use super::names::{Names, Place};
+use super::names::{Names, Place, push_decimal};
 use super::pack::{Numbers, Pack};
 use super::scripts::{self, Script};
 use super::{RedisConfig, row, rows};
 
-/// About so long is what the arguments of one charge or of one row are.
-const BYTES: usize = 192;
+/// About so long is what the arguments of one charge or of one row are: less than a thousand bytes in all for most calls, which
+/// an allocator has at hand.
+const BYTES: usize = 96;
 
 /// How many lost holds are told at once, and how many holds, windows and rows are looked at besides: one step of the script
 /// takes some milliseconds for them.
@@ -43,7 +43,7 @@ fn command(
     if let Some(other) = other {
         command.arg(other);
     }
-    let mut name = String::new();
+    let mut name = Vec::new();
     for place in rolling() {
         command.arg(names.of(place, &mut name));
     }
@@ -61,13 +61,16 @@ fn named(hold: HoldId) -> [u8; 34] {
 }
 
 /// What the state says of a hold that is open: what is taken of each account.
-fn open(charges: &[Charge]) -> String {
-    let mut open = String::with_capacity(1 + 8 * charges.len());
+fn open(charges: &[Charge]) -> Vec<u8> {
+    let mut open = Vec::with_capacity(1 + 8 * charges.len());
+    open.push(b'o');
     for (index, charge) in charges.iter().enumerate() {
-        // Writing to a string does not fail.
-        let _ = write!(open, "{}{}", if index == 0 { 'o' } else { ',' }, charge.take.min(MOST));
+        if index > 0 {
+            open.push(b',');
+        }
+        push_decimal(&mut open, charge.take.min(MOST));
     }
-    if charges.is_empty() { "o".to_owned() } else { open }
+    open
 }
 
 /// `{how long totals are kept, how many rows}`
@@ -86,8 +89,7 @@ pub(super) fn reserve(
     let is_plain = places.iter().all(|place| place.slice.is_none());
     let (script, plain) = scripts::RESERVE.of(places.len(), is_plain);
     let hold = named(ask.hold);
-    let row = row::pack(ask.if_lost);
-    let mut record = Pack::with_capacity(row.as_bytes().len() + 96 * (1 + places.len()));
+    let mut record = Pack::with_capacity(BYTES * (2 + places.len()));
     record.array(5).bytes(&hold[2..]).number(server_ms).number(millis(ask.lease)).array(places.len());
     let mut numbers = Numbers::with_capacity(1 + 2 * places.len());
     numbers.push(ask.hold.made_ms());
@@ -96,8 +98,8 @@ pub(super) fn reserve(
         // One more than the most is more than any limit, and still exact: it is refused.
         numbers.push(charge.limit.min(MOST)).push(charge.take.min(MOST + 1));
     }
-    record.bytes(row.as_bytes());
-    let mut pack = Pack::default();
+    record.nested(|record| row::pack(ask.if_lost, record));
+    let mut pack = Pack::with_capacity(16);
     settings(&mut pack, config);
     let size = (5 + plain, record.as_bytes().len() + BYTES * (2 + places.len()));
     let mut command = command(script, names, Some(&names.fresh), &places, size);
@@ -109,7 +111,7 @@ pub(super) fn reserve(
 
 /// What accounts are called in the state.
 fn fields(command: &mut Cmd, places: &[Place<'_>], names: &Names) {
-    let mut name = String::with_capacity(64);
+    let mut name = Vec::with_capacity(64);
     for place in places {
         command.arg(names.of(place, &mut name));
     }
@@ -147,7 +149,7 @@ pub(super) fn settle(ask: &Settlement<'_>, names: &Names, config: &RedisConfig) 
             None => rest.array(1).account(place, 0, 0),
             Some(draw) => {
                 rest.array(4).account(place, 0, 0).bytes(&named(draw.lease)[2..]);
-                rest.number(draw.left.min(MOST)).bytes(row::pack(&draw.if_lost).as_bytes())
+                rest.number(draw.left.min(MOST)).nested(|rest| row::pack(&draw.if_lost, rest))
             }
         };
     }
@@ -156,7 +158,9 @@ pub(super) fn settle(ask: &Settlement<'_>, names: &Names, config: &RedisConfig) 
     command.arg(rest.as_bytes()).arg(numbers.as_bytes()).arg(open(ask.charges)).arg(&named(ask.hold));
     fields(&mut command, &places[..plain], names);
     for row in ask.rows {
-        command.arg(row::pack(row).as_bytes());
+        let mut packed = Pack::with_capacity(2 * BYTES);
+        row::pack(row, &mut packed);
+        command.arg(packed.as_bytes());
     }
     (script, command)
 }
@@ -205,7 +209,7 @@ pub(super) fn balances_of<'a>(accounts: &'a [(AccountKey, Window)], now_ms: u64,
     let places: Vec<Place<'_>> = accounts.iter().map(place).collect();
     let size = (3 * accounts.len(), BYTES * accounts.len());
     let mut command = command(&scripts::BALANCES, names, None, &places, size);
-    let mut name = String::new();
+    let mut name = Vec::new();
     for place in &places {
         command.arg(names.of(place, &mut name)).arg(place.start).arg(place.slice.map_or(0, |(step, _)| step));
     }
@@ -217,7 +221,7 @@ pub(super) fn balances(numbers: &[u64]) -> Vec<Balance> {
 }
 
 pub(super) fn expire(names: &Names, config: &RedisConfig) -> Cmd {
-    let mut pack = Pack::default();
+    let mut pack = Pack::with_capacity(16);
     settings(&mut pack, config);
     let mut command = command(&scripts::EXPIRE, names, None, &[], (3, BYTES));
     command.arg(LOST_AT_ONCE).arg(LOOKED_AT_ONCE).arg(pack.as_bytes());
@@ -225,7 +229,7 @@ pub(super) fn expire(names: &Names, config: &RedisConfig) -> Cmd {
 }
 
 pub(super) fn collect(names: &Names, config: &RedisConfig) -> Cmd {
-    let mut pack = Pack::default();
+    let mut pack = Pack::with_capacity(16);
     settings(&mut pack, config);
     let mut command = command(&scripts::COLLECT, names, None, &[], (2, BYTES));
     command.arg(LOOKED_AT_ONCE).arg(pack.as_bytes());

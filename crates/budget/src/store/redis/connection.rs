@@ -71,7 +71,11 @@ impl Connection {
     /// To ask it in each script would cost as much as all numbers. Where a hold's beginning matters, the server keeps it
     /// between two moments that it knows itself, however wrong this is: a machine may have slept.
     pub(super) async fn server_ms(&self) -> Result<u64, StoreError> {
-        let ServerClock { asked, told_ms } = self.get().await?.clock;
+        let known = self.open().as_ref().map(|open| open.clock);
+        let ServerClock { asked, told_ms } = match known {
+            Some(clock) => clock,
+            None => self.get().await?.clock,
+        };
         let since = u64::try_from(asked.elapsed().as_millis()).unwrap_or_default();
         Ok(told_ms.saturating_add(since))
     }

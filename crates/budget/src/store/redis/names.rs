@@ -1,6 +1,6 @@
 //! What the keys are called. All begin with one hash tag, so that on a cluster they are in one place.
 
-use std::fmt::{self, Write};
+use std::fmt;
 use std::time::Duration;
 
 use super::super::{AccountKey, Charge, HoldId, Window};
@@ -48,17 +48,17 @@ impl Names {
     }
 
     /// The key of a rolling account, or what another is called in the state.
-    pub(super) fn of<'a>(&self, place: &Place<'_>, name: &'a mut String) -> &'a str {
+    pub(super) fn of<'a>(&self, place: &Place<'_>, name: &'a mut Vec<u8>) -> &'a [u8] {
         name.clear();
         if place.slice.is_some() {
-            name.push_str(&self.prefix);
-            name.push_str("w:");
-            name.push_str(place.name);
+            for part in [&self.prefix, "w:", place.name] {
+                name.extend_from_slice(part.as_bytes());
+            }
         } else {
-            name.push_str("a|");
-            name.push_str(place.name);
-            // Writing to a string does not fail.
-            let _ = write!(name, "|{}", place.start);
+            for part in ["a|", place.name, "|"] {
+                name.extend_from_slice(part.as_bytes());
+            }
+            push_decimal(name, place.start);
         }
         name
     }
@@ -66,6 +66,19 @@ impl Names {
     /// The day of the key of its totals.
     pub(super) fn day_of(&self, key: &str) -> Option<u32> {
         key.strip_prefix(&self.prefix)?.strip_prefix("u:")?.parse().ok()
+    }
+}
+
+/// A number in digits; `write!` takes several times as long.
+pub(super) fn push_decimal(text: &mut Vec<u8>, mut number: u64) {
+    let (mut digits, mut first) = ([0; 20], 20);
+    loop {
+        first -= 1;
+        digits[first] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            return text.extend_from_slice(&digits[first..]);
+        }
     }
 }
 
@@ -92,5 +105,19 @@ impl<'a> Place<'a> {
 impl fmt::Debug for Names {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.prefix)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_in_digits() {
+        for number in [0, 9, 10, 1_763_683_200_000, u64::MAX] {
+            let mut text = b"x".to_vec();
+            push_decimal(&mut text, number);
+            assert_eq!(text, format!("x{number}").into_bytes());
+        }
     }
 }

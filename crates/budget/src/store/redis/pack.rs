@@ -35,6 +35,16 @@ impl Pack {
         self
     }
 
+    /// As a text, something that is MessagePack itself.
+    pub(super) fn nested(&mut self, write: impl FnOnce(&mut Self)) -> &mut Self {
+        self.head(0xdb, &[0; 4]);
+        let begin = self.0.len();
+        write(self);
+        let length = len(self.0.len() - begin);
+        self.0[begin - 4..begin].copy_from_slice(&length);
+        self
+    }
+
     pub(super) fn number(&mut self, number: u64) -> &mut Self {
         match number {
             0..128 => self.0.push(number as u8),
@@ -170,6 +180,7 @@ mod tests {
         assert_eq!(bytes(|pack| _ = pack.text(&"x".repeat(32)))[..3], *b"\xd9\x20x");
         assert_eq!(bytes(|pack| _ = pack.text(&"x".repeat(256)))[..6], *b"\xdb\0\0\x01\0x");
         assert_eq!(bytes(|pack| _ = pack.array(16)), b"\xdd\0\0\0\x10");
+        assert_eq!(bytes(|pack| _ = pack.nested(|pack| _ = pack.number(7))), b"\xdb\0\0\0\x01\x07");
     }
 
     #[test]

@@ -14,10 +14,9 @@ const STATUSES: [RowStatus; 4] =
     [RowStatus::Settled, RowStatus::Failed, RowStatus::Cancelled, RowStatus::Lost];
 
 /// `lua/totals.lua` counts on the order up to the amounts; what a later version adds comes last.
-pub(super) fn pack(row: &UsageRow) -> Pack {
+pub(super) fn pack(row: &UsageRow, pack: &mut Pack) {
     let UsageRow { hold, attempt, at_ms, subjects, namespace, asked, deployment, provider, model, .. } = row;
     let UsageRow { usage, cost, requests, basis, price_version, status, estimated, .. } = row;
-    let mut pack = Pack::with_capacity(192);
     pack.array(14).bytes(&hold.0.to_be_bytes()).number(*at_ms).number(u64::from(*attempt));
     pack.array(subjects.len());
     for subject in &**subjects {
@@ -33,7 +32,6 @@ pub(super) fn pack(row: &UsageRow) -> Pack {
     pack.number(usage.reasoning).number(cost.as_nanos());
     pack.text(basis.as_str()).text(price_version.as_str()).text(status.as_str());
     pack.number(u64::from(*estimated));
-    pack
 }
 
 /// Reads what [`pack`] wrote; `None` if it is something else.
