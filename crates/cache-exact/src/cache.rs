@@ -68,7 +68,7 @@ impl ExactCache {
     ) -> Self {
         let (timeout, failures) = (config.store_timeout, config.store_failures);
         Self(Arc::new(Inner {
-            memory: MemoryStore::new(config.max_bytes),
+            memory: MemoryStore::for_entries_of(config.max_bytes, config.max_entry_bytes),
             second: second.map(|store| Second::new(store, timeout, failures, events.clone())),
             looks: Looks::new(),
             flights: Flights::new(),
@@ -284,7 +284,7 @@ impl ExactCache {
         if purges != self.0.purges.load(Ordering::SeqCst) {
             return None;
         }
-        Some(self.0.memory.keep(key, &entry, worth))
+        Some(self.0.memory.keep(key, entry, worth))
     }
 
     pub(crate) fn missed(&self) {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use mainstay_provider_core::chat::{Content, Message};
 use mainstay_provider_core::{Call, ChatRequest, Digest, DigestWriter, Extra, Namespace};
 
 use crate::config::Sharing;
@@ -67,7 +68,7 @@ impl Key {
     /// are one entry.
     pub fn of(call: &Call, sharing: &Sharing) -> Self {
         let scope = Scope::of(&call.context().namespace, sharing);
-        let mut writer = DigestWriter::new("mainstay exact 1");
+        let mut writer = DigestWriter::new("mainstay exact 2");
         writer.text(scope.kind(), scope.name()).text("model", call.model());
         write(&mut writer, call.request());
         Self { scope, digest: writer.finish() }
@@ -96,8 +97,21 @@ fn members(extra: &Extra) -> Members<'_> {
     extra.iter().map(|(name, value)| (name.as_str(), value)).collect()
 }
 
+/// What is absent is not written; each field has its name, its kind and its length before it, so nothing else can look the
+/// same.
+macro_rules! write_if_there {
+    ($writer:ident, $how:ident: $($field:ident)*) => {
+        $( if let Some(value) = $field { write_if_there!(@$how $writer, stringify!($field), value); } )*
+    };
+    (@text $writer:ident, $name:expr, $value:ident) => { $writer.text($name, $value) };
+    (@json $writer:ident, $name:expr, $value:ident) => { $writer.json($name, $value) };
+    (@number $writer:ident, $name:expr, $value:ident) => { $writer.number($name, u64::from(*$value)) };
+    // `-0.0` is the same number as `0.0`, and has other bits.
+    (@float $writer:ident, $name:expr, $value:ident) => { $writer.number($name, (*$value + 0.0).to_bits()) };
+}
+
 /// Every field of the request stands here: a new one does not compile until somebody has said whether it can change the
-/// answer. What is absent is not written; each field has its name before it, so nothing else can look the same.
+/// answer.
 fn write(writer: &mut DigestWriter, request: &ChatRequest) {
     let ChatRequest {
         model: _, // the call's model stands for it: a router may have put another in its place
@@ -123,14 +137,10 @@ fn write(writer: &mut DigestWriter, request: &ChatRequest) {
         user,
         extra,
     } = request;
-    writer.json("messages", messages);
-    macro_rules! write_if_there {
-        ($($field:ident)*) => { $( if let Some(value) = $field { writer.json(stringify!($field), value); } )* };
-    }
-    write_if_there! {
-        temperature top_p max_tokens max_completion_tokens n stop seed presence_penalty frequency_penalty logprobs
-        top_logprobs tool_choice parallel_tool_calls response_format reasoning_effort user
-    }
+    write_if_there!(writer, float: temperature top_p presence_penalty frequency_penalty);
+    write_if_there!(writer, number: max_tokens max_completion_tokens n top_logprobs logprobs parallel_tool_calls);
+    write_if_there!(writer, text: reasoning_effort user);
+    write_if_there!(writer, json: stop seed tool_choice response_format);
     if !tools.is_empty() {
         writer.json("tools", tools);
     }
@@ -140,6 +150,44 @@ fn write(writer: &mut DigestWriter, request: &ChatRequest) {
     {
         writer.json("stream options", &members(&options.extra));
     }
+    if !extra.is_empty() {
+        writer.json("other members", &members(extra));
+    }
+    // Last, so that nothing of the request can be taken for a part of a message.
+    writer.number("messages", messages.len() as u64);
+    messages.iter().for_each(|message| write_message(writer, message));
+}
+
+/// Most of a request is what its messages say: text is written as it is, which is quicker than as JSON. Each message begins
+/// with its role, so where one ends is never in doubt.
+fn write_message(writer: &mut DigestWriter, message: &Message) {
+    let Message {
+        role,
+        content,
+        name,
+        tool_calls,
+        tool_call_id,
+        refusal,
+        annotations,
+        reasoning_content,
+        thinking_blocks,
+        extra,
+    } = message;
+    writer.text("role", role.as_str());
+    match content {
+        Some(Content::Text(text)) => {
+            writer.text("content", text);
+        }
+        Some(Content::Parts(parts)) => {
+            writer.json("content", parts);
+        }
+        None => {}
+    }
+    write_if_there!(writer, text: name tool_call_id refusal reasoning_content);
+    macro_rules! write_lists {
+        ($($field:ident)*) => { $( if !$field.is_empty() { writer.json(stringify!($field), $field); } )* };
+    }
+    write_lists!(tool_calls annotations thinking_blocks);
     if !extra.is_empty() {
         writer.json("other members", &members(extra));
     }

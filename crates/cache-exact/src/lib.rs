@@ -21,6 +21,7 @@ mod span;
 mod stats;
 mod store;
 mod sync;
+mod timers;
 
 pub use self::cache::ExactCache;
 pub use self::config::{ExactCacheBuilder, ExactCacheConfig, InvalidConfig, Sharing};

@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout};
 use crate::key::{Key, Scope};
 use crate::stats::{Counter, SecondLevel};
 use crate::store::{Entry, ExactStore, StoreError};
+use crate::timers::Timers;
 
 /// A store behind the one in memory.
 #[derive(Clone)]
@@ -19,6 +20,7 @@ struct Inner {
     store: Arc<dyn ExactStore>,
     /// The most that anybody waits for it.
     longest: Duration,
+    timers: Timers,
     circuit: Mutex<StoreCircuit>,
     /// Writes that are under way: a store that is slow must not gather them without bound.
     writes: Arc<Semaphore>,
@@ -51,6 +53,7 @@ impl Second {
         Self(Arc::new(Inner {
             store,
             longest,
+            timers: Timers::default(),
             circuit: Mutex::new(StoreCircuit::new(trip_after)),
             writes: Arc::new(Semaphore::new(MOST_WRITES)),
             counts: Counts::default(),
@@ -174,10 +177,7 @@ impl Inner {
     }
 
     async fn bounded<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        let done = match timeout(self.longest, work).await {
-            Ok(done) => done,
-            Err(_) => Err(StoreError::TimedOut),
-        };
+        let done = self.timers.bounded(self.longest, work).await.unwrap_or(Err(StoreError::TimedOut));
         match &done {
             Ok(_) | Err(StoreError::Damaged) => {
                 self.circuit(StoreCircuit::succeeded);

@@ -60,6 +60,19 @@ fn each_parameter_is_in_it() {
                 [{"role": "user", "content": [{"type": "text", "text": "a"}]}],
                 [{"role": "user", "content": "a", "name": "x"}],
                 [{"role": "user", "content": "a", "cache_control": {"type": "ephemeral"}}],
+                [{"role": "user"}],
+                [{"role": "user", "content": ""}],
+                [{"role": "user", "content": []}],
+                [{"role": "user", "content": "a"}, {"role": "user", "content": ""}],
+                [{"role": "user", "content": "a", "user": "ann"}],
+                [{"role": "user", "content": "a", "refusal": "a"}],
+                [{"role": "user", "refusal": "a"}],
+                [{"role": "tool", "content": "a", "tool_call_id": "x"}],
+                [{"role": "tool", "content": "a", "tool_call_id": "y"}],
+                [{"role": "assistant", "content": "a", "tool_calls": [{"id": "x", "type": "function", "function": {"name": "f", "arguments": "{}"}}]}],
+                [{"role": "assistant", "content": "a", "reasoning_content": "x"}],
+                [{"role": "assistant", "content": "a", "annotations": [{"x": 1}]}],
+                [{"role": "assistant", "content": "a", "thinking_blocks": [{"type": "thinking", "thinking": "x"}]}],
                 [{"role": "system", "content": "x"}, {"role": "user", "content": "a"}],
                 [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "a"}],
                 [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://a.test/1"}}]}],
@@ -79,6 +92,37 @@ fn each_parameter_is_in_it() {
             assert_ne!(key.digest(), found.digest(), "{name} and {other}");
         }
     }
+}
+
+// What a message says of itself is not what the request says.
+#[test]
+fn a_member_of_the_last_message_is_not_a_member_of_the_request() {
+    let request = |of_message: Value, of_request: Value| {
+        let mut document = json!({"model": "m", "messages": [{"role": "user", "content": "a"}]});
+        let merge = |into: &mut Value, members: &Value| {
+            members.as_object().unwrap().iter().for_each(|(name, value)| into[name] = value.clone());
+        };
+        merge(&mut document["messages"][0], &of_message);
+        merge(&mut document, &of_request);
+        key(&self::request(&document))
+    };
+    for members in [json!({"x": 1}), json!({"user": "ann"}), json!({"x": 1, "seed": 1})] {
+        assert_ne!(request(members.clone(), json!({})), request(json!({}), members));
+    }
+}
+
+#[test]
+fn a_number_is_the_same_however_it_is_written() {
+    let request = |temperature: &str| {
+        let text = format!(
+            r#"{{"model": "m", "messages": [], "temperature": {temperature}, "top_k": {temperature}}}"#
+        );
+        key(&Call::new(serde_json::from_str::<ChatRequest>(&text).unwrap()))
+    };
+    assert_eq!(request("0"), request("0.0"));
+    assert_eq!(request("0"), request("-0.0"));
+    assert_eq!(request("1"), request("1.0"));
+    assert_ne!(request("0"), request("1e-9"));
 }
 
 #[test]

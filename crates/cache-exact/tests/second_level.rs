@@ -323,6 +323,48 @@ async fn a_purge_reaches_the_second_level_and_says_when_it_does_not() {
     assert_eq!(lab.cache.stats().entries, 0, "memory is empty all the same");
 }
 
+// A hit in the second level is in memory when its caller has it: what is said of it next is obeyed there too.
+#[tokio::test(start_paused = true)]
+async fn what_a_hit_has_put_into_memory_is_found_purged_and_forgotten_at_once() {
+    let store = Moody::new(Mood::Well);
+    let filler = lab_with(with(&store), counting());
+    let acme = mainstay_provider_core::Namespace::new("acme");
+    for forget in [true, false] {
+        filler.cache.purge(&acme).await.unwrap();
+        filler.text(call("a")).await;
+        settle().await;
+        let lab = lab_with(with(&store), counting());
+        let reply = lab.ask(call("a")).await;
+        assert_eq!(reply.head.cache.as_str(), "hit");
+        assert_eq!(lab.cache.stats().entries, 1);
+        assert!(lab.cache.stale(&call("a")).is_some(), "in memory, while the reply is not even read");
+        if forget {
+            lab.cache.forget(&call("a")).await.unwrap();
+        } else {
+            assert_eq!(lab.cache.purge(&acme).await.unwrap(), 1);
+        }
+        drop(reply);
+        settle().await;
+        assert_eq!(lab.cache.stats().entries, 0);
+        assert_eq!(lab.status(call("a")).await, "miss");
+    }
+}
+
+// A purge while the store is being looked into: what comes back then is not kept, and nobody is given it.
+#[tokio::test(start_paused = true)]
+async fn a_purge_during_a_look_is_obeyed() {
+    let store = Moody::new(Mood::Well);
+    lab_with(with(&store), counting()).text(call("a")).await;
+    settle().await;
+    let lab = lab_with(with(&store), counting());
+    store.be(Mood::Slow(Duration::from_millis(20)));
+    let mut looking = Box::pin(lab.service.ask(call("a")));
+    assert!(tokio::time::timeout(Duration::from_millis(10), &mut looking).await.is_err());
+    store.be(Mood::Well);
+    lab.cache.purge(&mainstay_provider_core::Namespace::new("acme")).await.unwrap();
+    assert_eq!(looking.await.unwrap().head.cache.as_str(), "miss");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_stale_entry_of_the_second_level_is_a_last_resort() {
     let store = Moody::new(Mood::Well);

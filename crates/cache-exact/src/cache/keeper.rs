@@ -46,7 +46,7 @@ impl Keeper {
         }
         counters.stored.one();
         let entry = Entry::new(recording, self.asked.wants.ttl, config.stale_for);
-        memory.keep(&self.asked.key, &entry, worth);
+        memory.keep(&self.asked.key, entry.clone(), worth);
         if let Some(second) = second {
             second.put_behind(self.asked.key.clone(), entry);
         }
