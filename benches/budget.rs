@@ -5,7 +5,6 @@
 mod instant;
 
 use std::hint::black_box;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
@@ -27,24 +26,27 @@ const DAY: Window = Window { start_ms: NOW - 43_200_000, end_ms: Some(NOW + 43_2
 const SUBJECTS: [&str; 3] = ["user:alice", "feature:search", "org:acme"];
 const LIMIT: u64 = 1 << 52;
 
-fn charges() -> Vec<Charge> {
-    let charge =
-        |subject: &str| Charge::new(AccountKey::new(format!("{subject}|tokens|day")), DAY, LIMIT, 500);
-    SUBJECTS.map(charge).into()
+/// Three subjects: the same for all, or a thread's own.
+fn subjects(own: Option<u64>) -> [String; 3] {
+    SUBJECTS.map(|subject| own.map_or_else(|| subject.to_owned(), |thread| format!("{subject}-{thread}")))
 }
 
-fn row(hold: HoldId) -> Arc<UsageRow> {
+fn charges(subjects: &[String]) -> Vec<Charge> {
+    let charge = |subject| Charge::new(AccountKey::new(format!("{subject}|tokens|day")), DAY, LIMIT, 500);
+    subjects.iter().map(charge).collect()
+}
+
+fn row(hold: HoldId, subjects: &[String]) -> Arc<UsageRow> {
     let mut row = UsageRow::new(hold, NOW);
-    row.subjects = SUBJECTS.iter().filter_map(|subject| Subject::parse(subject)).collect();
+    row.subjects = subjects.iter().filter_map(|subject| Subject::parse(subject)).collect();
     (row.provider, row.model, row.asked) = ("openai".into(), "gpt-4o".into(), "gpt-4o".into());
     (row.usage, row.cost, row.requests) = (Usage::new(400, 100), NanoUsd::from_nanos(2_000_000), 1);
     Arc::new(row)
 }
 
 /// One call's reservation and settlement.
-fn reserve_and_settle(store: &impl BudgetStore, number: u64, charges: &[Charge], row: &Arc<UsageRow>) {
-    let hold =
-        HoldId::new(NOW, u128::from(number) << 32 | u128::from(number.wrapping_mul(0x9e37_79b9) as u32));
+fn reserve_and_settle(store: &impl BudgetStore, charges: &[Charge], row: &Arc<UsageRow>) {
+    let hold = HoldId::by_chance(NOW);
     let ask = Reservation { hold, lease: Duration::from_secs(60), charges, if_lost: row, now_ms: NOW };
     let reserved = store.reserve(ask).now_or_never().expect("it answers at once").expect("it is well");
     assert!(matches!(reserved, Reserved::Granted(_)));
@@ -54,19 +56,20 @@ fn reserve_and_settle(store: &impl BudgetStore, number: u64, charges: &[Charge],
     assert!(matches!(black_box(settled), Settled::Now(_)));
 }
 
-/// The time that each of some threads takes for so many calls, all of the same three subjects.
-fn on_threads(store: &impl BudgetStore, threads: u64, calls: u64, next: &AtomicU64) -> Duration {
+/// The time that each of some threads takes for so many calls: all of the same three subjects, or each of three of its own.
+fn on_threads(store: &impl BudgetStore, threads: u64, has_own: bool, calls: u64) -> Duration {
     let barrier = Barrier::new(threads as usize);
     let spent = thread::scope(|scope| {
         let all: Vec<_> = (0..threads)
-            .map(|_| {
-                scope.spawn(|| {
-                    let (charges, row) = (charges(), row(HoldId(1)));
-                    let first = next.fetch_add(calls, Ordering::Relaxed);
+            .map(|thread| {
+                let barrier = &barrier;
+                scope.spawn(move || {
+                    let subjects = subjects(has_own.then_some(thread));
+                    let (charges, row) = (charges(&subjects), row(HoldId(1), &subjects));
                     barrier.wait();
                     let begun = tokio::time::Instant::now();
-                    for number in first..first + calls {
-                        reserve_and_settle(store, number, &charges, &row);
+                    for _ in 0..calls {
+                        reserve_and_settle(store, &charges, &row);
                     }
                     begun.elapsed()
                 })
@@ -78,19 +81,20 @@ fn on_threads(store: &impl BudgetStore, threads: u64, calls: u64, next: &AtomicU
 }
 
 fn stores(criterion: &mut Criterion) {
-    let next = AtomicU64::new(1);
     let mut group = criterion.benchmark_group("reserve and settle, 3 subjects");
     for threads in [1, 2, 4] {
-        let store = MemoryStore::new();
-        group.bench_function(format!("in memory, {threads} threads"), |bencher| {
-            bencher.iter_custom(|calls| on_threads(&store, threads, calls, &next));
-        });
+        for (has_own, whose) in [(false, "the same"), (true, "its own")] {
+            let store = MemoryStore::new();
+            group.bench_function(format!("in memory, {threads} threads, {whose}"), |bencher| {
+                bencher.iter_custom(|calls| on_threads(&store, threads, has_own, calls));
+            });
+        }
     }
     let folder = tempfile::tempdir().expect("a folder");
     let journal = JournalStore::open(JournalConfig::new(folder.path())).expect("a store");
     for threads in [1, 2] {
         group.bench_function(format!("journal, {threads} threads"), |bencher| {
-            bencher.iter_custom(|calls| on_threads(&journal, threads, calls, &next));
+            bencher.iter_custom(|calls| on_threads(&journal, threads, false, calls));
         });
     }
 }

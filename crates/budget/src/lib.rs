@@ -25,6 +25,7 @@ mod spending;
 mod store;
 mod sync;
 mod teller;
+mod threads;
 mod ticket;
 mod told;
 mod usage;

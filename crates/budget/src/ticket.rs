@@ -114,7 +114,7 @@ impl Ticket {
     pub(crate) fn new(core: Arc<Core>, opening: Opening<'_>) -> Box<Self> {
         let Opening { asked, model, subjects, namespace, spending, candidate, reserve, mut plan, now_ms } =
             opening;
-        let hold = HoldId::new(now_ms, fastrand::u128(..));
+        let hold = HoldId::by_chance(now_ms);
         let amounts = Amounts::of(&reserve);
         plan.charge(amounts, core.lost, now_ms);
         let mut row = UsageRow::new(hold, now_ms);

@@ -35,7 +35,7 @@ pub(super) fn fail<T>(error: StoreError) -> T {
 }
 
 pub(super) fn hold_at(now_ms: u64) -> HoldId {
-    HoldId::new(now_ms, fastrand::u128(..))
+    HoldId::by_chance(now_ms)
 }
 
 /// All time, as one window.

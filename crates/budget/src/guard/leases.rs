@@ -86,7 +86,7 @@ pub(crate) struct Lease {
 impl Lease {
     /// A lease of so much in this period, which may be to come; not taken yet.
     fn new(account: Arc<Account>, window: Window, amount: u64, now_ms: u64) -> Self {
-        let hold = HoldId::new(now_ms, fastrand::u128(..));
+        let hold = HoldId::by_chance(now_ms);
         let if_lost = if account.limit.unit == Unit::Concurrent { 0 } else { amount };
         let charge = Charge::new(account.key.clone(), window, account.limit.amount, amount);
         let charge = Charge { if_lost, ..charge };

@@ -12,6 +12,7 @@ use mainstay_provider_core::BoxError;
 
 use crate::hash::Seeded;
 use crate::row::UsageRow;
+use crate::threads;
 use crate::usage::{RowsPage, RowsQuery, UsageQuery, UsageTotal};
 
 #[cfg(feature = "journal")]
@@ -107,7 +108,7 @@ pub trait BudgetStore: Send + Sync + 'static {
 }
 
 /// For how long a store remembers that a hold has ended, at least: 24 hours from its end. A store in this process, which
-/// is never asked twice because an answer was lost, may remember the last 8,192 instead.
+/// is never asked twice because an answer was lost, may remember the last 8,192 of each thread instead.
 pub const ENDED_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What a call asks for.
@@ -266,6 +267,19 @@ impl HoldId {
     /// A new one at this time; `chance` gives the rest.
     pub fn new(now_ms: u64, chance: u128) -> Self {
         Self((u128::from(now_ms) << 80) | (chance & ((1 << 80) - 1)))
+    }
+
+    /// A new one at this time, by chance. Those that one thread makes have six bits in common: a store in this process keeps
+    /// them in one place, which no other thread has to wait for.
+    pub fn by_chance(now_ms: u64) -> Self {
+        let thread = u128::from(threads::number()) << (80 - threads::BITS);
+        let rest = (1 << (80 - threads::BITS)) - 1;
+        Self::new(now_ms, thread | (fastrand::u128(..) & rest))
+    }
+
+    /// The number of the thread that made it, if it was made [by chance](Self::by_chance).
+    pub(crate) fn thread(self) -> usize {
+        (self.0 >> (80 - threads::BITS)) as usize % (1 << threads::BITS)
     }
 
     /// When it was made, in milliseconds since 1970.

@@ -1,14 +1,18 @@
 //! Accounts, each with its slices of time.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use crate::hash::Seeded;
 use crate::store::{AccountKey, Balance, Window};
 
 /// The accounts that were ever used, but for those that nobody asks for any longer. One lock is around all: what is done
-/// under it is short.
-#[derive(Debug, Default)]
+/// under it is short. Who waits for the lock looks at it all the time: nothing else is in its line of the processor's cache.
+#[derive(Debug)]
+#[repr(align(128))]
 pub(super) struct Accounts {
+    /// The number of the next row: here, as every step that writes one has this lock anyway.
+    pub(super) next_row: u64,
     places: HashMap<AccountKey, usize, Seeded>,
     all: Vec<Account>,
     free: Vec<usize>,
@@ -16,13 +20,20 @@ pub(super) struct Accounts {
     look_at: usize,
 }
 
-/// An account.
+/// An account. What every call changes is in one line of the processor's cache, which wanders from thread to thread.
 #[derive(Debug)]
+#[repr(C, align(128))]
 pub(super) struct Account {
-    pub(super) key: AccountKey,
-    slices: Slices,
     /// How many holds know its place.
     pub(super) holds: usize,
+    slices: Slices,
+    pub(super) key: AccountKey,
+}
+
+impl Default for Accounts {
+    fn default() -> Self {
+        Self { next_row: 1, places: HashMap::default(), all: Vec::new(), free: Vec::new(), look_at: 0 }
+    }
 }
 
 impl Accounts {
@@ -47,6 +58,13 @@ impl Accounts {
         place
     }
 
+    /// The numbers of so many rows more.
+    pub(super) fn number_rows(&mut self, count: usize) -> Range<u64> {
+        let first = self.next_row;
+        self.next_row += count as u64;
+        first..self.next_row
+    }
+
     pub(super) fn at(&mut self, place: usize) -> &mut Account {
         &mut self.all[place]
     }
@@ -65,7 +83,7 @@ impl Accounts {
         self.places.retain(|_, place| {
             let account = &mut all[*place];
             account.slices.forget(now_ms);
-            let is_used = account.holds > 0 || !account.slices.all.is_empty();
+            let is_used = account.holds > 0 || account.slices.newest.is_some();
             if !is_used {
                 free.push(*place);
             }
@@ -82,13 +100,16 @@ impl Accounts {
     /// What a snapshot has of each.
     #[cfg(feature = "journal")]
     pub(super) fn slices(&self) -> impl Iterator<Item = (AccountKey, Vec<Slice>)> + '_ {
-        self.places.iter().map(|(key, place)| (key.clone(), self.all[*place].slices.all.clone()))
+        let slices = |place: usize| self.all[place].slices.all().copied().collect();
+        self.places.iter().map(move |(key, place)| (key.clone(), slices(*place)))
     }
 
     #[cfg(feature = "journal")]
-    pub(super) fn restore(&mut self, key: &AccountKey, slices: Vec<Slice>) {
+    pub(super) fn restore(&mut self, key: &AccountKey, mut slices: Vec<Slice>) {
         let place = self.place(key, 0);
-        self.all[place].slices.all = slices;
+        let known = &mut self.all[place].slices;
+        known.newest = slices.pop();
+        known.older = slices;
     }
 }
 
@@ -106,7 +127,8 @@ impl Account {
 
     /// The slice that begins there, if it is still known.
     pub(super) fn known(&mut self, start: u64) -> Option<&mut Slice> {
-        self.slices.all.iter_mut().rev().find(|slice| slice.start == start)
+        let Slices { newest, older, .. } = &mut self.slices;
+        newest.iter_mut().chain(older.iter_mut().rev()).find(|slice| slice.start == start)
     }
 
     /// Whether a refusal in this slice is the first.
@@ -115,12 +137,16 @@ impl Account {
     }
 }
 
-/// What stands on an account, by slice, oldest first. A calendar period is one slice.
+/// What stands on an account, by slice. A calendar period is one slice.
 #[derive(Debug, Default)]
+#[repr(C)]
 struct Slices {
-    all: Vec<Slice>,
+    /// None only if there is no slice at all.
+    newest: Option<Slice>,
     /// The slice of the last refusal that was told to be the first.
     refused: Option<u64>,
+    /// Those before the newest, oldest first.
+    older: Vec<Slice>,
 }
 
 /// What was booked and reserved in a stretch of time.
@@ -135,9 +161,14 @@ pub(crate) struct Slice {
 }
 
 impl Slices {
+    /// Oldest first.
+    fn all(&self) -> impl Iterator<Item = &Slice> {
+        self.older.iter().chain(&self.newest)
+    }
+
     fn balance(&self, window: &Window) -> Balance {
         let mut sum = Balance::default();
-        for slice in self.all.iter().rev().filter(|slice| window.has_slice(slice.start)) {
+        for slice in self.all().filter(|slice| window.has_slice(slice.start)) {
             sum.spent = sum.spent.saturating_add(slice.spent);
             sum.reserved = sum.reserved.saturating_add(slice.reserved);
         }
@@ -145,13 +176,21 @@ impl Slices {
     }
 
     fn at(&mut self, start: u64, until: Option<u64>) -> &mut Slice {
-        let place = match self.all.iter().rposition(|slice| slice.start <= start) {
-            Some(place) if self.all[place].start == start => return &mut self.all[place],
+        let new = Slice { start, until, spent: 0, reserved: 0 };
+        if self.newest.as_ref().is_none_or(|newest| newest.start < start) {
+            self.older.extend(self.newest.take());
+        }
+        let newest = self.newest.get_or_insert(new);
+        if newest.start == start {
+            return newest;
+        }
+        let place = match self.older.iter().rposition(|slice| slice.start <= start) {
+            Some(place) if self.older[place].start == start => return &mut self.older[place],
             Some(place) => place + 1,
             None => 0,
         };
-        self.all.insert(place, Slice { start, until, spent: 0, reserved: 0 });
-        &mut self.all[place]
+        self.older.insert(place, new);
+        &mut self.older[place]
     }
 
     /// Forgets what nobody asks for any longer: a while later than that, since a clock may be behind.
@@ -160,8 +199,11 @@ impl Slices {
             slice.until.is_some_and(|until| until.saturating_add(until.saturating_sub(slice.start)) < now_ms)
         };
         // The oldest are first.
-        if self.all.first().is_some_and(is_over) {
-            self.all.retain(|slice| !is_over(slice));
+        if self.older.first().is_some_and(is_over) {
+            self.older.retain(|slice| !is_over(slice));
+        }
+        if self.older.is_empty() {
+            self.newest.take_if(|newest| is_over(newest));
         }
     }
 }

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64 as Count;
 use std::time::Duration;
 
 use super::account::Accounts;
@@ -15,7 +16,7 @@ use crate::store::{
     AccountKey, Balance, Charge, Draw, ENDED_KEPT, ExpiredHold, HoldId, Reservation, Reserved, Settled,
     Settlement, Window,
 };
-use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering, lock};
+use crate::sync::{Mutex, MutexGuard, lock};
 use crate::usage::{RowsPage, RowsQuery, UsageQuery, UsageTotal};
 
 /// How much is kept for reports.
@@ -53,8 +54,8 @@ impl Log for NoLog {
 pub(crate) struct Engine<L> {
     pub(super) shards: Vec<Mutex<Shard>>,
     pub(super) accounts: Mutex<Accounts>,
-    /// The number of the next row.
-    pub(super) next_row: AtomicU64,
+    /// How many totals of subjects there are in all parts.
+    pub(super) totals: Count,
     kept: Kept,
     pub(crate) log: L,
 }
@@ -69,7 +70,7 @@ impl<L: Log> Engine<L> {
     pub(crate) fn new(log: L, kept: Kept) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::new(Shard::default())).collect();
         let accounts = Mutex::new(Accounts::default());
-        Self { shards, accounts, next_row: AtomicU64::new(1), kept, log }
+        Self { shards, accounts, totals: Count::new(0), kept, log }
     }
 
     pub(crate) fn reserve(&self, ask: &Reservation<'_>) -> Reserved {
@@ -143,13 +144,14 @@ impl<L: Log> Engine<L> {
         }
         let balance = |(taken, charge): (&Taken, &Charge)| accounts.at(taken.account).balance(&charge.window);
         let after = hold.iter().zip(settlement.charges).map(balance).collect();
+        let numbers = accounts.number_rows(settlement.rows.len());
         drop(accounts);
         self.log.settled(settlement);
         let shard = shards.at(place);
         if let Some(row) = &lost {
             shard.rows.take_back(row);
         }
-        settlement.rows.iter().for_each(|row| self.write(shard, row.clone()));
+        numbers.zip(settlement.rows).for_each(|(number, row)| self.write(shard, number, row.clone()));
         shard.has_ended(settlement.hold);
         if lost.is_some() { Settled::Late(after) } else { Settled::Now(after) }
     }
@@ -166,8 +168,10 @@ impl<L: Log> Engine<L> {
     pub(crate) fn expire(&self, now_ms: u64) -> Vec<ExpiredHold> {
         const MOST: usize = 1_000;
         let (mut expired, mut over) = (Vec::new(), Vec::new());
+        let oldest = self.oldest_row();
         for shard in &self.shards {
             let mut shard = lock(shard);
+            shard.rows.forget_before(oldest);
             let mut due = Vec::new();
             shard.holds.retain(|id, held| match held {
                 Held::Open(hold) => {
@@ -209,11 +213,12 @@ impl<L: Log> Engine<L> {
             });
             booked.push((account.key.clone(), taken.if_lost, balance));
         }
+        let number = accounts.number_rows(1).start;
         drop(accounts);
         self.log.lost(id);
         let row = hold.if_lost.clone();
         *held = Held::Lost(hold);
-        self.write(shard, row.clone());
+        self.write(shard, number, row.clone());
         Some(ExpiredHold { hold: id, row, booked })
     }
 
@@ -251,8 +256,10 @@ impl<L: Log> Engine<L> {
 
     pub(crate) fn rows(&self, query: &RowsQuery) -> RowsPage {
         let after = query.after.as_deref().and_then(|after| after.parse::<u64>().ok()).unwrap_or(0);
+        let oldest = self.oldest_row();
         let wanted = |(number, row): &&(u64, Arc<UsageRow>)| {
             *number > after
+                && *number >= oldest
                 && (query.from_ms..query.to_ms).contains(&row.at_ms)
                 && query.subject.as_ref().is_none_or(|subject| row.subjects.contains(subject))
         };
@@ -267,9 +274,17 @@ impl<L: Log> Engine<L> {
         RowsPage { rows: found.into_iter().map(|(_, row)| row).collect(), next }
     }
 
-    fn write(&self, shard: &mut Shard, row: Arc<UsageRow>) {
-        let number = self.next_row.fetch_add(1, Ordering::Relaxed);
-        shard.rows.write(number, row, (self.kept.rows / SHARDS).max(1), self.kept.days);
+    fn write(&self, shard: &mut Shard, number: u64, row: Arc<UsageRow>) {
+        shard.rows.write(number, row, self.kept, &self.totals);
+    }
+
+    /// The number of the oldest row that is kept. A part that nobody writes to has older ones for a while.
+    fn oldest_row(&self) -> u64 {
+        self.oldest_row_of(&lock(&self.accounts))
+    }
+
+    pub(super) fn oldest_row_of(&self, accounts: &Accounts) -> u64 {
+        accounts.next_row.saturating_sub(self.kept.rows as u64)
     }
 
     pub(super) fn lock_every_shard(&self) -> Vec<MutexGuard<'_, Shard>> {
@@ -346,7 +361,7 @@ fn booked_only(accounts: &mut Accounts, settlement: &Settlement<'_>) -> Vec<Take
 }
 
 pub(super) fn shard_of(hold: HoldId) -> usize {
-    (hold.0 as usize) % SHARDS
+    hold.thread() % SHARDS
 }
 
 fn millis(duration: Duration) -> u64 {

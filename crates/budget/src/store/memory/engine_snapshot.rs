@@ -4,13 +4,14 @@ use super::account::Accounts;
 use super::engine::{Engine, Log, shard_of};
 use super::shard::{Held, Hold, Open, Snapshot, Taken};
 use crate::store::HoldId;
-use crate::sync::{Ordering, lock};
+use crate::sync::lock;
 
 impl<L: Log> Engine<L> {
     /// Gives `act` all there is; nothing is changed meanwhile.
     pub(crate) fn frozen<T>(&self, act: impl FnOnce(Snapshot) -> T) -> T {
         let shards = self.lock_every_shard();
         let mut accounts = lock(&self.accounts);
+        let oldest = self.oldest_row_of(&accounts);
         let mut snapshot = Snapshot { accounts: accounts.slices().collect(), ..Snapshot::default() };
         for shard in &shards {
             snapshot.ended.extend(shard.ended());
@@ -21,7 +22,8 @@ impl<L: Log> Engine<L> {
                     Held::Ended => {}
                 }
             }
-            snapshot.rows.extend(shard.rows.kept().cloned());
+            let kept = shard.rows.kept().filter(|(number, _)| *number >= oldest);
+            snapshot.rows.extend(kept.cloned());
             snapshot.totals.extend(shard.rows.totals());
         }
         drop(accounts);
@@ -53,11 +55,11 @@ impl<L: Log> Engine<L> {
         }
         rows.sort_by_key(|(number, _)| *number);
         if let Some((last, _)) = rows.last() {
-            self.next_row.store(last + 1, Ordering::Relaxed);
+            lock(&self.accounts).next_row = last + 1;
         }
         rows.into_iter().for_each(|(number, row)| shard(row.hold).rows.restore_row(number, row));
         // Sums are asked of all parts together: whose they are does not matter.
-        shard(HoldId(0)).rows.restore_totals(totals);
+        shard(HoldId(0)).rows.restore_totals(totals, &self.totals);
     }
 }
 

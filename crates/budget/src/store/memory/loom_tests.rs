@@ -28,8 +28,9 @@ fn charge(subject: &str, limit: u64, take: u64) -> Charge {
     Charge::new(AccountKey::new(subject), FOREVER, limit, take)
 }
 
+/// Each of another thread, and so in another part.
 fn hold(number: u128) -> HoldId {
-    HoldId::new(NOW, number)
+    HoldId::new(NOW, number << 74)
 }
 
 fn row(hold: HoldId, charges: &[Charge], tokens: u64, status: RowStatus) -> Arc<UsageRow> {

@@ -33,7 +33,7 @@ use crate::usage::{RowsPage, RowsQuery, UsageQuery, UsageTotal};
 /// The store in this process: exact for all its threads, and gone when it ends.
 ///
 /// It keeps the last 10,000 rows and the totals of the last 62 days (fewer if there are more than a million of them), and
-/// remembers the last 8,192 holds that have ended.
+/// remembers the last 8,192 holds that have ended, of each thread.
 #[derive(Debug, Default)]
 pub struct MemoryStore(Engine<NoLog>);
 

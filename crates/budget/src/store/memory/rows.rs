@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use mainstay_metering::NanoUsd;
 use mainstay_provider_core::{Subject, Usage};
 
+use super::engine::Kept;
 use crate::hash::Seeded;
 use crate::row::{UsageRow, day_of};
 use crate::store::HoldId;
@@ -17,7 +19,6 @@ pub(super) struct Rows {
     /// Each with its number among all rows, oldest first.
     last: VecDeque<(u64, Arc<UsageRow>)>,
     days: BTreeMap<u32, HashMap<Arc<str>, Vec<OfModel>, Seeded>>,
-    totals: usize,
 }
 
 /// The totals of one model at one provider on one day.
@@ -41,13 +42,22 @@ pub(crate) struct Sum {
 pub(crate) type Total = (u32, Arc<str>, Arc<str>, Option<Subject>, Sum);
 
 impl Rows {
-    pub(super) fn write(&mut self, number: u64, row: Arc<UsageRow>, most: usize, days: u32) {
-        self.add_to_totals(&row);
+    /// `totals` counts those of all parts.
+    pub(super) fn write(&mut self, number: u64, row: Arc<UsageRow>, kept: Kept, totals: &AtomicU64) {
+        let new = self.add_to_totals(&row);
+        if new > 0 {
+            totals.fetch_add(new, Ordering::Relaxed);
+        }
         self.last.push_back((number, row));
-        while self.last.len() > most {
+        self.forget_before((number + 1).saturating_sub(kept.rows.max(1) as u64));
+        self.forget_days(kept.days, totals);
+    }
+
+    /// Forgets the rows before this number.
+    pub(super) fn forget_before(&mut self, oldest: u64) {
+        while self.last.front().is_some_and(|(number, _)| *number < oldest) {
             self.last.pop_front();
         }
-        self.forget_days(days);
     }
 
     /// Takes the row of a lost hold back. Its totals are put right even when the row is no longer kept.
@@ -65,7 +75,8 @@ impl Rows {
         }
     }
 
-    fn add_to_totals(&mut self, row: &UsageRow) {
+    /// Says how many totals of subjects are new.
+    fn add_to_totals(&mut self, row: &UsageRow) -> u64 {
         let of_model = self.of_model(row.day(), &row.provider, &row.model);
         of_model.all.add(row);
         let mut new = 0;
@@ -79,7 +90,7 @@ impl Rows {
                 new += 1;
             }
         }
-        self.totals += new;
+        new
     }
 
     fn of_model(&mut self, day: u32, provider: &Arc<str>, model: &Arc<str>) -> &mut OfModel {
@@ -96,12 +107,13 @@ impl Rows {
         &mut all[place]
     }
 
-    fn forget_days(&mut self, days: u32) {
-        const MOST_TOTALS: usize = 1_000_000 / super::shard::SHARDS;
-        while self.days.len() > 1 && (self.days.len() > days as usize || self.totals > MOST_TOTALS) {
+    fn forget_days(&mut self, days: u32, totals: &AtomicU64) {
+        const MOST_TOTALS: u64 = 1_000_000;
+        let are_many = || totals.load(Ordering::Relaxed) > MOST_TOTALS;
+        while self.days.len() > 1 && (self.days.len() > days as usize || are_many()) {
             let Some((_, models)) = self.days.pop_first() else { return };
             let gone: usize = models.values().flatten().map(|of_model| of_model.subjects.len()).sum();
-            self.totals = self.totals.saturating_sub(gone);
+            totals.fetch_sub(gone as u64, Ordering::Relaxed);
         }
     }
 
@@ -146,15 +158,20 @@ impl Rows {
     }
 
     #[cfg(feature = "journal")]
-    pub(super) fn restore_totals(&mut self, totals: Vec<Total>) {
-        for (day, provider, model, subject, sum) in totals {
+    pub(super) fn restore_totals(&mut self, restored: Vec<Total>, totals: &AtomicU64) {
+        let mut new = 0;
+        for (day, provider, model, subject, sum) in restored {
             let of_model = self.of_model(day, &provider, &model);
             match subject {
                 None => of_model.all.join(&sum),
-                Some(subject) => of_model.subjects.entry(subject).or_default().join(&sum),
+                Some(subject) => {
+                    let known = of_model.subjects.len();
+                    of_model.subjects.entry(subject).or_default().join(&sum);
+                    new += of_model.subjects.len() - known;
+                }
             }
-            self.totals += 1;
         }
+        totals.fetch_add(new as u64, Ordering::Relaxed);
     }
 }
 
