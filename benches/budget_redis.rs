@@ -71,10 +71,11 @@ const NAMES: [&str; 3] = ["bare EVALSHA", "least that could do", "store"];
 /// Does nothing, and answers as much.
 const BARE: &str = "return '000000000000000000000000000000000000000000000000'";
 
-/// Reads what the operation reads and writes what it writes: a hold and three accounts.
+/// Reads what the operation reads and writes what it writes: a hold, three accounts, a record or a row.
 const LEAST: &str = "redis.call('HMGET', KEYS[1], ARGV[5], ARGV[6], ARGV[7], ARGV[8]) \
                      redis.call('HSET', KEYS[1], ARGV[5], ARGV[4], ARGV[6], '0000000000000000', \
                      ARGV[7], '0000000000000000', ARGV[8], '0000000000000000') \
+                     redis.call('RPUSH', KEYS[2], ARGV[2]) \
                      return '000000000000000000000000000000000000000000000000'";
 
 /// A script that is called with so many bytes in as many keys and arguments as the store's, new ones each time.
@@ -88,7 +89,7 @@ impl Like {
     fn command(&self, hold: HoldId) -> redis::Cmd {
         let mut command = redis::cmd("EVALSHA");
         command.arg(&self.hash).arg(2);
-        for key in ["like", "fresh"] {
+        for key in ["like", "likes"] {
             command.arg(format!("{{mainstay}}:budget:2:{key}"));
         }
         command.arg(&[b'x'; 12]).arg(format!("{hold}{}", "x".repeat(self.record)));
