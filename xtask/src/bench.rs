@@ -5,6 +5,7 @@ mod embed;
 mod figures;
 mod hit_rates;
 mod peers;
+mod semantic_crossover;
 mod semantic_search;
 
 use crate::metadata::Metadata;
@@ -45,6 +46,8 @@ enum Part {
     Embed,
     /// The search of the semantic cache, beside faiss flat and hnswlib.
     SemanticSearch,
+    /// From how many entries on a graph is quicker than the bits. Minutes; run only when it is asked for.
+    SemanticCrossover,
     /// What the semantic cache serves of a labelled stream, and what of it is wrong, beside GPTCache.
     HitRates,
     Load,
@@ -85,6 +88,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         steps.run("semantic search", || {
             let found = semantic_search::run(&sh, &metadata, options.quick)?;
             println!("\n{}", semantic_search::table(&found));
+            figures.extend(found);
+            Ok(())
+        });
+    }
+    if options.only == Some(Part::SemanticCrossover) {
+        steps.run("semantic crossover", || {
+            let found = semantic_crossover::run(&sh, &metadata, options.quick)?;
+            println!("\n{}", semantic_crossover::table(&found));
             figures.extend(found);
             Ok(())
         });

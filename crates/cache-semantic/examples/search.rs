@@ -3,7 +3,8 @@
 //! It writes its vectors into a folder, fills its stores, says `ready`, and then measures once for each line that it
 //! reads: `cargo xtask bench --only semantic-search` lets it and Python's faiss and hnswlib take turns.
 //!
-//! `search FOLDER SIZES WAYS QUERIES [random]`, for instance `search /tmp/data 10000,100000 default,exact 1000`
+//! `search FOLDER SIZES WAYS QUERIES [random]`, for instance `search /tmp/data 10000,100000 default,exact 1000`. With `-`
+//! for the folder no vectors are written: nobody else reads them.
 #![allow(clippy::print_stdout, reason = "an example prints")]
 
 use std::fs;
@@ -39,13 +40,18 @@ fn main() -> Result<()> {
     let queries = arguments.next().map_or(Ok(1000), |queries| queries.parse())?;
     let random = arguments.next().is_some_and(|kind| kind == "random");
 
-    fs::create_dir_all(&data)?;
+    let is_shared = data.as_os_str() != "-";
+    if is_shared {
+        fs::create_dir_all(&data)?;
+    }
     let here = partition("bench", "one partition");
     let mut sets = Vec::new();
     for entries in sizes.split(',') {
         let entries = entries.parse()?;
         let set = Set::make(entries, queries, random);
-        set.write(&data, entries)?;
+        if is_shared {
+            set.write(&data, entries)?;
+        }
         let filled = ways.split(',').map(|way| fill(way, &set, &here)).collect::<Result<Vec<_>>>()?;
         sets.push((set, filled));
     }

@@ -20,19 +20,19 @@ const FLAT: &str = "faiss-cpu flat";
 
 /// As both programs print them, one list per turn.
 #[derive(Deserialize, Clone)]
-struct Measured {
-    entries: usize,
-    way: String,
-    p10: f64,
-    p50: f64,
-    p99: f64,
-    recall: f64,
-    insert_p50: f64,
-    insert_mean: f64,
-    insert_p99: f64,
+pub(super) struct Measured {
+    pub(super) entries: usize,
+    pub(super) way: String,
+    pub(super) p10: f64,
+    pub(super) p50: f64,
+    pub(super) p99: f64,
+    pub(super) recall: f64,
+    pub(super) insert_p50: f64,
+    pub(super) insert_mean: f64,
+    pub(super) insert_p99: f64,
     /// Zero: it does not count.
-    counted: f64,
-    resident: f64,
+    pub(super) counted: f64,
+    pub(super) resident: f64,
 }
 
 pub(super) fn run(sh: &Shell, metadata: &Metadata, quick: bool) -> Result<Vec<Figure>> {
@@ -40,15 +40,10 @@ pub(super) fn run(sh: &Shell, metadata: &Metadata, quick: bool) -> Result<Vec<Fi
     let scripts = metadata.workspace_root.join("xtask/search");
     let python =
         Python::prepare(sh, &scripts, "requirements.txt", &metadata.target_directory.join("search"))?;
-    cmd!(
-        sh,
-        "cargo build --quiet --release --package mainstay-cache-semantic --features hnsw,test-kit --example search"
-    )
-    .run()?;
     let data = tempfile::tempdir()?;
     let sizes = SIZES.map(|(entries, _)| entries.to_string());
 
-    let mut ours = Command::new(metadata.target_directory.join("release/examples/search"));
+    let mut ours = example(sh, metadata)?;
     ours.arg(data.path()).arg(sizes.join(","));
     ours.args(if quick { ["default,exact", "200"] } else { ["default,exact,sketch,graph", "1000"] });
     let mut ours = Program::start(ours, "the example search")?;
@@ -65,8 +60,18 @@ pub(super) fn run(sh: &Shell, metadata: &Metadata, quick: bool) -> Result<Vec<Fi
     Ok(figures(&turns))
 }
 
+/// The example `search`, built.
+pub(super) fn example(sh: &Shell, metadata: &Metadata) -> Result<Command> {
+    cmd!(
+        sh,
+        "cargo build --quiet --release --package mainstay-cache-semantic --features hnsw,test-kit --example search"
+    )
+    .run()?;
+    Ok(Command::new(metadata.target_directory.join("release/examples/search")))
+}
+
 /// A program that fills its indexes, says `ready`, and measures once for each line that it is given.
-struct Program {
+pub(super) struct Program {
     name: &'static str,
     child: Child,
     orders: ChildStdin,
@@ -74,7 +79,7 @@ struct Program {
 }
 
 impl Program {
-    fn start(mut command: Command, name: &'static str) -> Result<Self> {
+    pub(super) fn start(mut command: Command, name: &'static str) -> Result<Self> {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -87,7 +92,7 @@ impl Program {
         Ok(program)
     }
 
-    fn measure(&mut self) -> Result<Vec<Measured>> {
+    pub(super) fn measure(&mut self) -> Result<Vec<Measured>> {
         writeln!(self.orders, "go")?;
         let line = self.line()?;
         serde_json::from_str(&line).with_context(|| format!("{} said {line:?}", self.name))
@@ -109,7 +114,7 @@ impl Drop for Program {
     }
 }
 
-fn figures(turns: &[Vec<Measured>]) -> Vec<Figure> {
+pub(super) fn figures(turns: &[Vec<Measured>]) -> Vec<Figure> {
     let Some(first) = turns.first() else { return Vec::new() };
     let flat = |entries: usize| {
         let at = first.iter().position(|line| line.entries == entries && line.way == FLAT);
@@ -159,7 +164,7 @@ fn all(turns: &[Vec<Measured>], at: usize, of: impl Fn(&Measured) -> f64) -> Vec
     turns.iter().filter_map(|turn| turn.get(at)).map(of).collect()
 }
 
-fn median(values: &[f64]) -> f64 {
+pub(super) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
