@@ -98,9 +98,9 @@ fn seeds(kind: Kind) -> (u64, u64) {
         return (seed, seed + 1);
     }
     let usual = match kind {
-        Kind::Journal => 400,
-        Kind::Redis => 250,
-        Kind::Postgres => 150,
+        Kind::Journal => 500,
+        Kind::Redis => 500,
+        Kind::Postgres => 200,
     };
     (0, number("MAINSTAY_SEEDS").unwrap_or(usual))
 }
@@ -147,8 +147,9 @@ fn live(kind: Kind, place: impl Fn(u64, u64) -> Place + Sync) {
 
 /// Kills that meet nothing show nothing.
 fn is_awake(kind: Kind, figures: &Figures) -> bool {
-    let Figures { killed, drained, cancelled, settled, lost, cut_booked, cut_lost, shares, looks, .. } =
-        *figures;
+    let Figures { killed, drained, cancelled, unflushed, settled, lost, .. } = *figures;
+    let Figures { cut_booked, cut_lost, shares, looks, .. } = *figures;
     let is_met = [killed, drained, cancelled, settled, lost].iter().all(|count| *count > 10);
-    is_met && cut_booked + cut_lost > 0 && (kind == Kind::Journal || shares > 0 && looks > 100)
+    let are_flushed = unflushed * 20 <= drained + cancelled;
+    is_met && are_flushed && cut_booked + cut_lost > 0 && (kind == Kind::Journal || shares > 0 && looks > 100)
 }

@@ -92,7 +92,7 @@ impl Job {
         // G3: nothing that is not booked is left behind.
         match budget.flush(Duration::from_secs(10)).await {
             Ok(()) => Told::Flushed.say(),
-            Err(error) => Told::Broken(error.to_string()).say(),
+            Err(_) => Told::Unflushed.say(),
         }
     }
 }

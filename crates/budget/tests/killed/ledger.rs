@@ -33,6 +33,8 @@ pub(crate) struct Figures {
     pub(crate) killed_at_their_start: usize,
     pub(crate) drained: usize,
     pub(crate) cancelled: usize,
+    /// Of these two: how many said that they could not book everything in time.
+    pub(crate) unflushed: usize,
     pub(crate) granted: usize,
     pub(crate) refused: usize,
     pub(crate) settled: usize,
@@ -54,6 +56,7 @@ impl Figures {
         self.killed_at_their_start += other.killed_at_their_start;
         self.drained += other.drained;
         self.cancelled += other.cancelled;
+        self.unflushed += other.unflushed;
         self.granted += other.granted;
         self.refused += other.refused;
         self.settled += other.settled;
@@ -70,10 +73,12 @@ impl Ledger {
     /// What these told; what a process that was ended gracefully has left open is an error (G3).
     pub(crate) fn of(lives: &[Ended], figures: &mut Figures) -> Result<Self, String> {
         let mut all = Self::default();
-        for Ended { life, told } in lives {
+        for ended in lives {
+            let Ended { life, told } = ended;
             let mut own = Self::default();
             told.iter().for_each(|told| own.hear(told));
-            let is_killed = life.end == End::Killed;
+            let is_killed = !ended.is_graceful();
+            figures.unflushed += usize::from(is_killed && life.end != End::Killed);
             match life.end {
                 End::Killed if told.is_empty() => figures.killed_at_their_start += 1,
                 End::Killed => figures.killed += 1,

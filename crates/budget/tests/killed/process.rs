@@ -25,6 +25,13 @@ pub(crate) struct Ended {
     pub(crate) told: Vec<Told>,
 }
 
+impl Ended {
+    /// Whether it has booked everything before its end.
+    pub(crate) fn is_graceful(&self) -> bool {
+        self.life.end != End::Killed && matches!(self.told.last(), Some(Told::Flushed))
+    }
+}
+
 /// The lives of one process, one after the other.
 pub(crate) fn lead(mut job: Job, lives: &[Life]) -> Result<Vec<Ended>, String> {
     let mut ended = Vec::new();
@@ -54,7 +61,7 @@ fn live(job: &Job, life: Life) -> Result<Vec<Told>, String> {
             return Err(what.clone());
         }
     }
-    if life.end != End::Killed && !matches!(told.last(), Some(Told::Flushed)) {
+    if life.end != End::Killed && !matches!(told.last(), Some(Told::Flushed | Told::Unflushed)) {
         return Err(format!("a process that was to end told last: {:?}", told.last()));
     }
     Ok(told)

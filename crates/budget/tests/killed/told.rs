@@ -29,6 +29,8 @@ pub(crate) enum Told {
     Settled(HoldId),
     /// It has booked everything, and ends.
     Flushed,
+    /// It ends, and says that it could not book everything: the store is too slow.
+    Unflushed,
     /// Something was seen that must not be.
     Broken(String),
 }
@@ -46,6 +48,7 @@ impl Told {
             }
             Self::Settled(hold) => format!("settled {hold}"),
             Self::Flushed => "flushed".to_owned(),
+            Self::Unflushed => "unflushed".to_owned(),
             Self::Broken(what) => format!("broken {what}"),
         };
         // The harness may have begun a line with the name of the test. One write: a line is heard as a whole or not at all.
@@ -71,6 +74,7 @@ impl Told {
             }
             "settled" => Self::Settled(hold?),
             "flushed" => Self::Flushed,
+            "unflushed" => Self::Unflushed,
             _ => Self::Broken(rest.to_owned()),
         })
     }
