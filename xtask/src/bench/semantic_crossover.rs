@@ -8,7 +8,7 @@ use crate::metadata::Metadata;
 use anyhow::Result;
 use xshell::Shell;
 
-const SIZES: &str = "100000,200000,400000";
+const SIZES: &str = "100000,200000";
 const SIZES_IN_SHORT: &str = "10000,20000";
 const SKETCH: &str = "sketch";
 const GRAPH: &str = "graph";

@@ -17,8 +17,9 @@ pub struct MemoryConfig {
     /// Partitions of at most this many entries are searched by looking at every vector: 2,048. Above that, by looking
     /// at a sketch of each of 64 bytes, and at the real vectors of the nearest 512.
     pub exact_up_to: usize,
-    /// Partitions of more than this many entries are searched by a graph: 400,000. Needs the feature `hnsw`; without
-    /// it, or while the graph is being built, the sketches are searched.
+    /// Partitions of more than this many entries are searched by a graph: 180,000, from where on it is quicker, as
+    /// `cargo xtask bench --only semantic-crossover` measures it. Needs the feature `hnsw`; without it, or while the
+    /// graph is being built, the sketches are searched.
     pub graph_above: usize,
     /// For choosing who has to go; by chance when not set.
     pub seed: Option<u64>,
@@ -30,7 +31,7 @@ impl Default for MemoryConfig {
             max_bytes: 256 << 20,
             max_entries: 1_000_000,
             exact_up_to: 2_048,
-            graph_above: 400_000,
+            graph_above: 180_000,
             seed: None,
         }
     }
