@@ -68,7 +68,7 @@ impl ExactCache {
     ) -> Self {
         let (timeout, failures) = (config.store_timeout, config.store_failures);
         Self(Arc::new(Inner {
-            memory: MemoryStore::for_entries_of(config.max_bytes, config.max_entry_bytes),
+            memory: MemoryStore::new(config.max_bytes),
             second: second.map(|store| Second::new(store, timeout, failures, events.clone())),
             looks: Looks::new(),
             flights: Flights::new(),
@@ -278,13 +278,14 @@ impl ExactCache {
     }
 
     async fn ask_second_level(&self, key: &Key) -> Option<Arc<Kept>> {
+        let Inner { second, memory, .. } = &*self.0;
         let purges = self.0.purges.load(Ordering::SeqCst);
-        let entry = self.0.second.as_ref()?.get(key).await?;
+        let entry = meanwhile(second.as_ref()?.get(key), || memory.catch_up()).await?;
         let worth = self.0.counters.worth(&entry.recording, self.0.price_of.as_ref());
         if purges != self.0.purges.load(Ordering::SeqCst) {
             return None;
         }
-        Some(self.0.memory.keep(key, entry, worth))
+        Some(memory.keep_later(key, entry, worth))
     }
 
     pub(crate) fn missed(&self) {
@@ -317,6 +318,19 @@ impl ExactCache {
             reply.on_end_keeping(Keep::Answer, move |end| keeper.keep(keeper.record(end), end, &tape))
         }
     }
+}
+
+/// Does something useful each time when `future` has to wait.
+async fn meanwhile<T>(future: impl Future<Output = T>, work: impl Fn()) -> T {
+    let mut future = std::pin::pin!(future);
+    std::future::poll_fn(|task| {
+        let polled = future.as_mut().poll(task);
+        if polled.is_pending() {
+            work();
+        }
+        polled
+    })
+    .await
 }
 
 impl std::fmt::Debug for ExactCache {

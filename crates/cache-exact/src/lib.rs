@@ -22,6 +22,7 @@ mod stats;
 mod store;
 mod sync;
 mod timers;
+mod waiting;
 
 pub use self::cache::ExactCache;
 pub use self::config::{ExactCacheBuilder, ExactCacheConfig, InvalidConfig, Sharing};
