@@ -1,6 +1,6 @@
 //! Entries that came from the second level and are not yet among those in memory.
 //!
-//! To put one there takes a tenth of the time in which a store on the same machine answers, and the caller who brought it waits
+//! To put one there takes a good part of the time in which a store on the same machine answers, and the caller who brought it waits
 //! for the entry alone. So it waits here until somebody waits for the second level anyway.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
