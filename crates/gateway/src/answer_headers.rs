@@ -45,8 +45,7 @@ pub(crate) fn tell_cost(headers: &mut HeaderMap, spent: &Spent) {
     insert(headers, COST, cost.trim_start_matches('$'));
 }
 
-/// The headers of the answers of one deployment, which differ in two figures: copied they cost a third of what they cost
-/// when they are made.
+/// The headers of the answers of one deployment, which differ in the time and the id: to copy the rest is cheaper than to make it.
 struct Usual {
     provider: Arc<str>,
     model: Arc<str>,

@@ -227,6 +227,7 @@ async fn they_are_where_the_configuration_says_and_for_whom() {
     }
     let refused = get(&gateway.address, "/metrics", "").await;
     assert!(refused.contains("www-authenticate: Bearer") && !refused.contains("mainstay_"), "{refused}");
+    assert!(refused.contains("the token of [metrics]"), "{refused}");
     let head = exchange(&gateway, "POST /metrics HTTP/1.1\r\nhost: g\r\ncontent-length: 0\r\n\r\n").await;
     assert!(head.starts_with("HTTP/1.1 405"), "{head}");
 

@@ -29,7 +29,7 @@ pub(crate) use self::events::Tally;
 use self::format::Format;
 use self::snapshot::Snapshot;
 pub(crate) use self::snapshot::Sources;
-use crate::auth::{no_key, shown};
+use crate::auth::shown;
 use crate::error::ApiError;
 
 pub(crate) const PATH: &str = "/metrics";
@@ -66,11 +66,10 @@ impl Metrics {
 
     fn check(&self, headers: &HeaderMap) -> Result<(), ApiError> {
         let Some(token) = &self.0.token else { return Ok(()) };
-        let shown = shown(headers).ok_or_else(no_key)?;
-        if token.is(shown) {
+        if shown(headers).is_some_and(|shown| token.is(shown)) {
             return Ok(());
         }
-        let message = "this is not the token of the metrics";
+        let message = "the metrics need the token of [metrics]; send the header authorization: Bearer TOKEN";
         Err(ApiError::new(StatusCode::UNAUTHORIZED, message).code("invalid_api_key"))
     }
 
