@@ -172,7 +172,7 @@ impl Shared {
         if going_on {
             outgoing.path = self.prefill.path(outgoing.path);
         }
-        let incoming = self.send(outgoing, chat.is_stream()).await?;
+        let incoming = self.send(outgoing, chat.is_stream(), started).await?;
         let head = self.head(&incoming, model, started);
         if !chat.is_stream() || self.is_whole(&incoming) {
             let body = incoming.body(LARGEST_ANSWER).await?;
@@ -215,7 +215,7 @@ impl Shared {
                 .with_param("input"));
         }
         let outgoing = self.dialect.encode_embed(&call.request, model)?;
-        let incoming = self.send(outgoing, false).await?;
+        let incoming = self.send(outgoing, false, started).await?;
         let mut head = self.head(&incoming, model, started);
         let (vectors, usage) = self.dialect.decode_embed(incoming.body(LARGEST_ANSWER).await?)?;
         if vectors.len() != call.request.input.len() {
@@ -228,16 +228,16 @@ impl Shared {
     }
 
     /// Sends the request with the key in use; a rejected key gives way to the next (S2.1). `Ok` is a success answer.
-    async fn send(&self, outgoing: Outgoing, stream: bool) -> Result<Incoming, Error> {
+    async fn send(&self, outgoing: Outgoing, stream: bool, now: Instant) -> Result<Incoming, Error> {
         if self.needs_key && self.keys.current().is_none() {
             let message =
                 format!("no key for {}: set api_key in its configuration, or {}", self.name, self.key_env);
             return Err(Error::new(ErrorKind::Authentication, message));
         }
-        let mut tries = self.keys.tries();
+        let (mut tries, mut now) = (self.keys.tries(), now);
         loop {
             let key = self.keys.current();
-            let error = match self.send_once(&outgoing, stream, key).await {
+            let error = match self.send_once(&outgoing, stream, key, now).await {
                 Ok(incoming) => return Ok(incoming),
                 Err(error) => error,
             };
@@ -246,6 +246,7 @@ impl Shared {
             if !another || tries == 0 {
                 return Err(error);
             }
+            now = Instant::now();
         }
     }
 
@@ -254,6 +255,7 @@ impl Shared {
         outgoing: &Outgoing,
         stream: bool,
         key: Option<Key<'_>>,
+        now: Instant,
     ) -> Result<Incoming, Error> {
         let headings = &self.headings[key.map_or(0, |key| key.place)];
         let mut headers = headings.of(outgoing, stream);
@@ -261,7 +263,7 @@ impl Shared {
             let unsigned = Unsigned { route: &self.route, path: &outgoing.path, body: &outgoing.body };
             self.auth.sign(&mut headers, key.secret, &unsigned)?;
         }
-        let incoming = self.route.send(&outgoing.path, headers, outgoing.body.clone()).await?;
+        let incoming = self.route.send(&outgoing.path, headers, outgoing.body.clone(), now).await?;
         if incoming.status().is_success() {
             return Ok(incoming);
         }

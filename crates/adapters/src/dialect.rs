@@ -8,6 +8,7 @@ use mainstay_provider_core::chat::ChatRequest;
 use mainstay_provider_core::{ChatChunk, ChatResponse, EmbedRequest, Error, ErrorKind, Usage, Wire};
 
 use crate::framing::{Frame, Frames};
+use crate::json;
 
 /// How one family of providers writes requests and answers.
 pub(crate) trait Dialect: Send + Sync + 'static {
@@ -55,7 +56,7 @@ pub(crate) struct Outgoing {
 impl Outgoing {
     /// A request with this JSON body and no headers of its own.
     pub(crate) fn json(path: impl Into<String>, body: &impl serde::Serialize) -> Result<Self, Error> {
-        let body = serde_json::to_vec(body).map_err(|error| {
+        let body = json::print(body).map_err(|error| {
             Error::new(ErrorKind::Internal, "the request cannot be written as JSON").with_source(error)
         })?;
         Ok(Self { path: path.into(), headers: HeaderMap::new(), body: body.into() })

@@ -13,6 +13,7 @@ mod driver;
 mod failure;
 pub mod framing;
 mod headings;
+mod json;
 mod keys;
 mod prefill;
 pub mod registry;

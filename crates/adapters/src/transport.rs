@@ -15,6 +15,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::Full;
 use mainstay_provider_core::{BoxError, Error, ErrorKind, Timer};
+use tokio::time::Instant;
 
 pub(crate) use self::base::Base;
 use self::connect::Connector;
@@ -135,7 +136,7 @@ impl Route {
         }
     }
 
-    /// Sends a `POST` with headers that were completed once, and waits for the head of the answer.
+    /// Sends a `POST` with headers that were completed once, and waits for the head of the answer, from `now`.
     ///
     /// # Cancellation
     /// Dropping the future closes the connection.
@@ -144,10 +145,11 @@ impl Route {
         path: &str,
         headers: HeaderMap,
         body: Bytes,
+        now: Instant,
     ) -> BoxFuture<'_, Result<Incoming, Error>> {
         match &self.way {
             RouteWay::Direct(pool) => match self.request(path, headers, body) {
-                Ok(request) => Box::pin(pool.send(request)),
+                Ok(request) => Box::pin(pool.send(request, now)),
                 Err(error) => Box::pin(std::future::ready(Err(error))),
             },
             #[cfg(feature = "reqwest")]

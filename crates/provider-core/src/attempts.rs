@@ -41,16 +41,26 @@ struct Ledger {
 }
 
 impl Attempts {
-    /// Notes that an attempt is made.
+    /// Notes that an attempt is made now.
     pub fn begin(&self) -> Begun {
-        let mut ledger = self.lock();
-        ledger.begun = ledger.begun.saturating_add(1);
-        Begun { number: ledger.begun, at: Instant::now() }
+        self.begin_at(Instant::now())
     }
 
-    /// Notes how an attempt at `deployment` ended.
+    /// As [`begin`](Self::begin), for who has just looked at the clock.
+    pub fn begin_at(&self, now: Instant) -> Begun {
+        let mut ledger = self.lock();
+        ledger.begun = ledger.begun.saturating_add(1);
+        Begun { number: ledger.begun, at: now }
+    }
+
+    /// Notes how an attempt at `deployment` has ended now.
     pub fn end(&self, begun: Begun, deployment: impl Into<Arc<str>>, error: Option<&Error>) {
-        let (failure, took) = (error.map(Error::kind), begun.at.elapsed());
+        self.end_at(begun, Instant::now(), deployment, error);
+    }
+
+    /// As [`end`](Self::end), for who has just looked at the clock.
+    pub fn end_at(&self, begun: Begun, now: Instant, deployment: impl Into<Arc<str>>, error: Option<&Error>) {
+        let (failure, took) = (error.map(Error::kind), now.saturating_duration_since(begun.at));
         let mut ledger = self.lock();
         ledger.ended.push(Attempt { deployment: deployment.into(), failure, took });
         ledger.errors.extend(error.cloned());

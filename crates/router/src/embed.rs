@@ -72,13 +72,13 @@ impl Shared {
         let mut flight = Flight::begin(member.load.clone(), Lane::Embed, begun.at);
         match embedder.embed(call).await {
             Ok(mut reply) => {
-                flight.answered();
+                flight.answered(Instant::now());
                 reply.head.deployment = Some(member.name.clone());
                 reply.head.attempts = begun.number;
                 Ok(reply)
             }
             Err(error) => {
-                flight.failed(&error);
+                flight.failed(&error, Instant::now());
                 Err(error)
             }
         }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use mainstay_provider_core::{Availability, Call, Error};
+use tokio::time::Instant;
 
 use crate::candidate::{Candidate, Chance, Choice};
 use crate::group::{Group, Member};
@@ -114,7 +115,7 @@ impl Router {
         let shared = &self.0;
         let trip = shared.trip(shared.find(call.model())?, call);
         let errors = call.context().attempts.errors();
-        let survey = shared.survey(&trip, Past::new(&errors), true);
+        let survey = shared.survey(&trip, Past::new(&errors), true, Instant::now());
         Ok(with_room(trip.asked.widest, |room| explain(&survey, &trip.asked, room)))
     }
 }

@@ -29,8 +29,7 @@ impl Flight {
     }
 
     /// The first token is there, or the whole answer; how long that took.
-    pub(crate) fn answered(&mut self) -> Duration {
-        let now = Instant::now();
+    pub(crate) fn answered(&mut self, now: Instant) -> Duration {
         let took = now.saturating_duration_since(self.sent);
         let tick = self.load.tick(now);
         self.stop_waiting();
@@ -41,13 +40,12 @@ impl Flight {
     }
 
     /// It failed, before its first token or after.
-    pub(crate) fn failed(&mut self, error: &Error) {
+    pub(crate) fn failed(&mut self, error: &Error, now: Instant) {
         if is_refusal(error) {
             self.load.refuse();
             self.stop_waiting();
             return;
         }
-        let now = Instant::now();
         let tick = self.load.tick(now);
         if self.is_waiting && matches!(error.kind(), ErrorKind::Timeout(_)) {
             let waited = now.saturating_duration_since(self.sent);
@@ -68,7 +66,7 @@ impl Flight {
         let (deployment, attempts) = (deployment.clone(), attempts.clone());
         reply.on_end(move |end: &End| {
             if let Outcome::Failed(error) = &end.outcome {
-                self.failed(error);
+                self.failed(error, Instant::now());
                 attempts.broke_off(&deployment, &error.clone().with_deployment(deployment.clone()));
             }
         })

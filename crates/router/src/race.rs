@@ -103,7 +103,7 @@ impl Shared {
         let mut chance = self.chance();
         let index = trip.context.attempts.look(|errors| {
             with_room(group.widest, |room| {
-                let survey = self.survey(trip, Past::new(errors), false);
+                let survey = self.survey(trip, Past::new(errors), false, now);
                 let fits = |member: &crate::group::Member| is_alive(member, sent, now);
                 survey.pick_beside(group, first.sent.taken.index, fits, room, &mut chance)
             })
@@ -114,7 +114,7 @@ impl Shared {
             return None;
         }
         member.load.count_hedge();
-        let begun = trip.context.attempts.begin();
+        let begun = trip.context.attempts.begin_at(now);
         self.leg(trip, taken, begun, call).ok()
     }
 

@@ -143,8 +143,9 @@ impl Shared {
         let mut call = Some(call);
         let mut begun: Option<Begun> = None;
         loop {
-            let taken = self.pick(&trip)?;
-            let begun = *begun.get_or_insert_with(|| trip.context.attempts.begin());
+            let now = Instant::now();
+            let taken = self.pick(&trip, now)?;
+            let begun = *begun.get_or_insert_with(|| trip.context.attempts.begin_at(now));
             self.tell_fallback(&trip, &taken);
             // A request that nobody else holds is not copied to change its model.
             let is_only_one = trip.asked.members.len() == 1;
@@ -200,8 +201,9 @@ impl Shared {
         match result {
             Ok(reply) => Ok(self.answered(trip, &taken, begun, flight, reply)),
             Err(error) => {
-                flight.failed(&error);
-                Err(self.failed(trip, &taken, begun, error))
+                let now = Instant::now();
+                flight.failed(&error, now);
+                Err(self.failed(trip, &taken, begun, error, now))
             }
         }
     }
@@ -214,7 +216,8 @@ impl Shared {
         mut flight: Flight,
         mut reply: Reply,
     ) -> Reply {
-        let took = flight.answered();
+        let now = Instant::now();
+        let took = flight.answered(now);
         if let Some(pace) =
             taken.group.pace.as_ref().filter(|_| trip.lane == Lane::Stream && !taken.is_hedge())
         {
@@ -225,26 +228,26 @@ impl Shared {
         }
         let name = &taken.member().name;
         let attempts = &trip.context.attempts;
-        attempts.end(begun, name.clone(), None);
+        attempts.end_at(begun, now, name.clone(), None);
         reply.head.deployment = Some(name.clone());
         reply.head.attempts = begun.number;
         flight.watch(reply, name, attempts)
     }
 
     /// Writes a failure into the ledger, and says where the call could go next.
-    fn failed(&self, trip: &Trip, taken: &Taken, begun: Begun, error: Error) -> Error {
+    fn failed(&self, trip: &Trip, taken: &Taken, begun: Begun, error: Error, now: Instant) -> Error {
         let name = &taken.member().name;
         let error = error.with_deployment(name.clone());
         let attempts = &trip.context.attempts;
         let verdict = attempts.look(|errors| {
-            self.survey(trip, Past::new(errors).with(&error), false).next(&error, &taken.group)
+            self.survey(trip, Past::new(errors).with(&error), false, now).next(&error, &taken.group)
         });
         let mut error = match verdict.next {
             Some(next) => error.with_next(next),
             None => error,
         };
         // What it was told stands in the ledger too: the next attempt of this call keeps to it.
-        attempts.end(begun, name.clone(), Some(&error));
+        attempts.end_at(begun, now, name.clone(), Some(&error));
         if let Some(wait) = verdict.wait {
             error = error.with_retry_after(wait);
         }
@@ -280,11 +283,11 @@ impl Shared {
         Trip { asked, context: call.context().clone(), lane: Lane::of(call.is_stream()), session }
     }
 
-    fn pick(&self, trip: &Trip) -> Result<Taken, Error> {
+    fn pick(&self, trip: &Trip, now: Instant) -> Result<Taken, Error> {
         let mut chance = self.chance();
         trip.context.attempts.look(|errors| {
             with_room(trip.asked.widest, |room| {
-                let survey = self.survey(trip, Past::new(errors), false);
+                let survey = self.survey(trip, Past::new(errors), false, now);
                 match survey.pick(room, &mut chance) {
                     Some(seat) => Ok(Taken { group: seat.group.clone(), index: seat.index, why: seat.why }),
                     None => Err(nobody(&survey, &trip.asked.name, errors)),
@@ -293,8 +296,13 @@ impl Shared {
         })
     }
 
-    pub(crate) fn survey<'a>(&'a self, trip: &'a Trip, past: Past<'a>, only_looks: bool) -> Survey<'a> {
-        let now = Instant::now();
+    pub(crate) fn survey<'a>(
+        &'a self,
+        trip: &'a Trip,
+        past: Past<'a>,
+        only_looks: bool,
+        now: Instant,
+    ) -> Survey<'a> {
         Survey {
             route: Route::new(&trip.asked, &self.groups, past),
             past,

@@ -90,7 +90,12 @@ impl Base {
 
     /// Tells the length of the body.
     pub(super) fn measure(headers: &mut HeaderMap, length: usize) {
-        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        let length = HeaderValue::from(length);
+        // A map that is full grows before it looks whether the name is there.
+        match headers.get_mut(header::CONTENT_LENGTH) {
+            Some(known) => *known = length,
+            None => _ = headers.insert(header::CONTENT_LENGTH, length),
+        }
     }
 }
 

@@ -52,10 +52,13 @@ impl Pool {
         }
     }
 
-    /// Sends a request on an idle connection or a new one, and waits for the head of the answer.
-    pub(super) async fn send(&self, mut request: Request<Full<Bytes>>) -> Result<Incoming, Error> {
+    /// Sends a request on an idle connection or a new one, and waits for the head of the answer, from `now`.
+    pub(super) async fn send(
+        &self,
+        mut request: Request<Full<Bytes>>,
+        mut now: Instant,
+    ) -> Result<Incoming, Error> {
         loop {
-            let mut now = Instant::now();
             let (mut connection, is_new) = match self.idle.take(now) {
                 Some(connection) => (connection, false),
                 None => {
@@ -71,7 +74,9 @@ impl Pool {
                     let reads = |body| Reads::direct(body, connection, self.idle.clone());
                     return Ok(Incoming(response.map(reads)));
                 }
-                Err(Unanswered::Unsent(unsent)) if !is_new => request = *unsent,
+                Err(Unanswered::Unsent(unsent)) if !is_new => {
+                    (request, now) = (*unsent, Instant::now());
+                }
                 Err(Unanswered::Unsent(_)) => {
                     return Err(broken("the provider closed a new connection at once"));
                 }

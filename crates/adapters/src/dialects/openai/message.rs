@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::profile::{Messages, Reasoning};
 use super::request::print_extra;
+use crate::json::Text;
 
 /// A message by a provider's rules.
 pub(super) struct OutMessage<'a> {
@@ -51,11 +52,11 @@ impl OutMessage<'_> {
             (content, Some(thinking)) => {
                 map.serialize_entry("content", &ThinkingFirst { thinking, content: content.as_ref(), rules })
             }
-            (Some(Content::Text(text)), None) => map.serialize_entry("content", text),
+            (Some(Content::Text(text)), None) => map.serialize_entry("content", &Text(text)),
             (Some(content @ Content::Parts(parts)), None) => {
                 let joined = rules.plain_texts && message.role != Role::User;
                 if joined && parts.iter().all(|part| part.as_text().is_some()) {
-                    return map.serialize_entry("content", &content.text());
+                    return map.serialize_entry("content", &Text(&content.text()));
                 }
                 map.serialize_entry("content", &OutParts { parts, rules })
             }
@@ -125,7 +126,7 @@ impl Serialize for TextPart<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(2))?;
         map.serialize_entry("type", "text")?;
-        map.serialize_entry("text", self.0)?;
+        map.serialize_entry("text", &Text(self.0))?;
         map.end()
     }
 }
@@ -152,7 +153,7 @@ impl Serialize for OutPart<'_> {
         match self.part {
             Part::Text(part) => {
                 map.serialize_entry("type", "text")?;
-                map.serialize_entry("text", &part.text)?;
+                map.serialize_entry("text", &Text(&part.text))?;
             }
             Part::Image(part) => {
                 map.serialize_entry("type", "image_url")?;
