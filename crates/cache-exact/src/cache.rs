@@ -2,6 +2,7 @@
 
 mod keeper;
 
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -280,7 +281,8 @@ impl ExactCache {
     async fn ask_second_level(&self, key: &Key) -> Option<Arc<Kept>> {
         let Inner { second, memory, .. } = &*self.0;
         let purges = self.0.purges.load(Ordering::SeqCst);
-        let entry = meanwhile(second.as_ref()?.get(key), || memory.catch_up()).await?;
+        let asking = pin!(second.as_ref()?.get(key));
+        let entry = meanwhile(asking, || memory.catch_up()).await?;
         let worth = self.0.counters.worth(&entry.recording, self.0.price_of.as_ref());
         if purges != self.0.purges.load(Ordering::SeqCst) {
             return None;
@@ -320,17 +322,16 @@ impl ExactCache {
     }
 }
 
-/// Does something useful each time when `future` has to wait.
-async fn meanwhile<T>(future: impl Future<Output = T>, work: impl Fn()) -> T {
-    let mut future = std::pin::pin!(future);
-    std::future::poll_fn(|task| {
+/// Does something useful each time when `future` has to wait. No `async fn`: that would hold the future twice, and one of a
+/// kilobyte takes longer to find memory for.
+fn meanwhile<T>(mut future: Pin<&mut impl Future<Output = T>>, work: impl Fn()) -> impl Future<Output = T> {
+    std::future::poll_fn(move |task| {
         let polled = future.as_mut().poll(task);
         if polled.is_pending() {
             work();
         }
         polled
     })
-    .await
 }
 
 impl std::fmt::Debug for ExactCache {

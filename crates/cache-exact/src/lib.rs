@@ -2,6 +2,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod cache;
+mod circuit;
 mod config;
 #[cfg(feature = "test-kit")]
 pub mod contract;

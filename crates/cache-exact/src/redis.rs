@@ -1,6 +1,7 @@
 //! The second level in Redis.
 
 mod clock;
+mod names;
 mod value;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use redis::{AsyncConnectionConfig, Client, RedisError, cmd, pipe};
 use tokio::time::Instant;
 
 use self::clock::ServerClock;
+use self::names::Names;
 use crate::key::{Key, Scope};
 use crate::store::{Entry, ExactStore, StoreError, StoreFuture};
 
@@ -89,6 +91,7 @@ pub struct RedisStore(Arc<Inner>);
 struct Inner {
     client: Client,
     config: RedisConfig,
+    names: Names,
     /// None when it is first needed, and after it broke.
     connection: Mutex<Option<Connected>>,
     /// One connects at a time; the others wait for that.
@@ -116,7 +119,8 @@ impl RedisStore {
     pub fn new(config: RedisConfig) -> Result<Self, InvalidRedis> {
         let client = Client::open(config.url.as_str()).map_err(InvalidRedis)?;
         let (connection, connecting) = (Mutex::new(None), tokio::sync::Mutex::new(()));
-        Ok(Self(Arc::new(Inner { client, config, connection, connecting })))
+        let names = Names::new(config.prefix.clone());
+        Ok(Self(Arc::new(Inner { client, config, names, connection, connecting })))
     }
 
     async fn connection(&self) -> Result<MultiplexedConnection, StoreError> {
@@ -204,24 +208,6 @@ impl RedisStore {
         StoreError::Failed(error.into())
     }
 
-    /// What the keys of a scope begin with. 128 bits of its name do: it is not what keeps tenants apart, the digest is.
-    fn scope(&self, scope: &Scope) -> String {
-        const VERSION: &str = ":exact:1:";
-        let prefix = &self.0.config.prefix;
-        let mut name = String::with_capacity(prefix.len() + VERSION.len() + 32 + 1 + 64);
-        name.push_str(prefix);
-        name.push_str(VERSION);
-        push_hex(&mut name, &scope.digest().as_bytes()[..16]);
-        name
-    }
-
-    fn key(&self, key: &Key) -> String {
-        let mut name = self.scope(key.scope());
-        name.push(':');
-        push_hex(&mut name, key.digest().as_bytes());
-        name
-    }
-
     async fn delete_batch(
         &self,
         connection: &mut MultiplexedConnection,
@@ -239,15 +225,6 @@ impl RedisStore {
 }
 
 const LONGEST: Duration = Duration::from_secs(5);
-
-/// Every look-up makes a name: formatting it took longer than all the rest of that.
-fn push_hex(text: &mut String, bytes: &[u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for byte in bytes {
-        text.push(DIGITS[usize::from(byte >> 4)].into());
-        text.push(DIGITS[usize::from(byte & 15)].into());
-    }
-}
 
 /// An entry with its age. `None` when its time is over: the server would have forgotten it, but somebody may have put it there
 /// for ever. And when it was made in the time to come: that cannot be dated, since another server's clock is not this one's.
@@ -269,7 +246,7 @@ fn millis(time: Duration) -> u64 {
 impl ExactStore for RedisStore {
     fn get<'a>(&'a self, key: &'a Key) -> StoreFuture<'a, Option<Entry>> {
         Box::pin(async move {
-            let (value, clock) = self.look(&self.key(key)).await?;
+            let (value, clock) = self.look(&self.0.names.key(key)).await?;
             let Some(value) = value else { return Ok(None) };
             let (entry, made) = value::read(value, key.digest()).ok_or(StoreError::Damaged)?;
             Ok(aged(entry, made, clock.at_most()))
@@ -284,7 +261,7 @@ impl ExactStore for RedisStore {
             let made = self.clock(&mut connected).await?.at_least().saturating_sub(millis(entry.age));
             let value = value::write(entry, made, key.digest(), self.0.config.compress_over);
             cmd("SET")
-                .arg(self.key(key))
+                .arg(self.0.names.key(key))
                 .arg(value)
                 .arg("PX")
                 .arg(left)
@@ -297,7 +274,7 @@ impl ExactStore for RedisStore {
     fn remove<'a>(&'a self, key: &'a Key) -> StoreFuture<'a, ()> {
         Box::pin(async move {
             let mut connection = self.connection().await?;
-            let removed = cmd("UNLINK").arg(self.key(key)).query_async::<u64>(&mut connection).await;
+            let removed = cmd("UNLINK").arg(self.0.names.key(key)).query_async::<u64>(&mut connection).await;
             removed.map(drop).map_err(|error| self.failed(error))
         })
     }
@@ -308,13 +285,13 @@ impl ExactStore for RedisStore {
             let mut connection = self.connection().await?;
             // A prefix may have letters that mean something in a pattern.
             let mut pattern = String::new();
-            for letter in self.scope(scope).chars() {
+            for letter in self.0.names.scope(scope).chars() {
                 if matches!(letter, '*' | '?' | '[' | ']' | '^' | '\\') {
                     pattern.push('\\');
                 }
                 pattern.push(letter);
             }
-            pattern.push_str(":*");
+            pattern.push('*');
             let (mut cursor, mut removed) = (0_u64, 0);
             loop {
                 let (next, keys): (u64, Vec<Bytes>) = cmd("SCAN")

@@ -1,12 +1,13 @@
 //! The second level, so held that it cannot hurt: a timeout, a circuit, and writes that nobody waits for.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use mainstay_provider_core::{AskStore, Event, Events, Severity, StoreCircuit};
+use mainstay_provider_core::{AskStore, Event, Events, Severity};
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
+use crate::circuit::Circuit;
 use crate::key::{Key, Scope};
 use crate::stats::{Counter, SecondLevel};
 use crate::store::{Entry, ExactStore, StoreError};
@@ -21,7 +22,7 @@ struct Inner {
     /// The most that anybody waits for it.
     longest: Duration,
     timers: Timers,
-    circuit: Mutex<StoreCircuit>,
+    circuit: Circuit,
     /// Writes that are under way: a store that is slow must not gather them without bound.
     writes: Arc<Semaphore>,
     counts: Counts,
@@ -54,7 +55,7 @@ impl Second {
             store,
             longest,
             timers: Timers::default(),
-            circuit: Mutex::new(StoreCircuit::new(trip_after)),
+            circuit: Circuit::new(trip_after),
             writes: Arc::new(Semaphore::new(MOST_WRITES)),
             counts: Counts::default(),
             events,
@@ -133,12 +134,12 @@ impl Second {
             timeouts: timeouts.get(),
             damaged: damaged.get(),
             skipped: skipped.get(),
-            is_left_alone: self.0.circuit(|circuit| circuit.is_open()),
+            is_left_alone: self.0.circuit.is_open(),
         }
     }
 
     fn is_to_be_asked(&self) -> bool {
-        let ask = self.0.circuit(|circuit| circuit.ask(Instant::now()));
+        let ask = self.0.circuit.ask();
         if ask != AskStore::Yes {
             self.0.counts.skipped.one();
         }
@@ -151,13 +152,13 @@ impl Second {
     /// Sees whether the store answers again, in a task of its own: no caller waits for that.
     fn look(&self) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-            return self.0.circuit(|circuit| circuit.looked_in_vain(Instant::now()));
+            return self.0.circuit.looked_in_vain();
         };
         let inner = self.0.clone();
         runtime.spawn(async move {
             let looking = Looking(&inner);
             if let Ok(Ok(())) = timeout(inner.longest, inner.store.ping()).await {
-                if inner.circuit(StoreCircuit::succeeded) {
+                if inner.circuit.succeeded() {
                     inner
                         .events
                         .send(|| Event::new("cache.store_back", Severity::Info).with("cache", "exact"));
@@ -171,16 +172,11 @@ impl Second {
 }
 
 impl Inner {
-    fn circuit<T>(&self, change: impl FnOnce(&mut StoreCircuit) -> T) -> T {
-        // The machine is plain data: a panic elsewhere leaves it as good as it was.
-        change(&mut self.circuit.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
     async fn bounded<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
         let done = self.timers.bounded(self.longest, work).await.unwrap_or(Err(StoreError::TimedOut));
         match &done {
             Ok(_) | Err(StoreError::Damaged) => {
-                self.circuit(StoreCircuit::succeeded);
+                self.circuit.succeeded();
             }
             Err(error) => {
                 let timed_out = matches!(error, StoreError::TimedOut);
@@ -190,7 +186,7 @@ impl Inner {
                     self.counts.failures.one()
                 }
                 self.store.timed_out();
-                if self.circuit(|circuit| circuit.failed(Instant::now())) {
+                if self.circuit.failed() {
                     let reason = if timed_out { "timeout" } else { "failure" };
                     self.events.send(|| {
                         let event = Event::new("cache.store_lost", Severity::Warning);
@@ -208,6 +204,6 @@ struct Looking<'a>(&'a Inner);
 
 impl Drop for Looking<'_> {
     fn drop(&mut self) {
-        self.0.circuit(|circuit| circuit.looked_in_vain(Instant::now()));
+        self.0.circuit.looked_in_vain();
     }
 }

@@ -49,23 +49,23 @@ impl Recording {
     /// What [`Recording::to_bytes`] made; `None` when it is anything else, of another version, or damaged anywhere. The
     /// answer stays in `bytes`, uncopied.
     pub fn from_bytes(bytes: Bytes) -> Option<Self> {
-        let mut rest = Reader(bytes);
-        if rest.take(MAGIC.len())? != MAGIC || rest.take(CHECKSUM)? != checksum(&rest.0)[..] {
+        let (sum, covered) = bytes.strip_prefix(MAGIC)?.split_first_chunk::<CHECKSUM>()?;
+        if *sum != checksum(covered) {
             return None;
         }
-        let provider = rest.text()?;
-        let model = rest.text()?;
-        let finish_reason = FinishReason::from(&*rest.text()?);
-        let usage = rest.flag()?.then(|| rest.usage());
-        let usage = match usage {
-            Some(read) => Some(read?),
-            None => None,
+        let mut rest = Reader(covered);
+        let provider = rest.text()?.into();
+        let model = rest.text()?.into();
+        let finish_reason = FinishReason::from(rest.text()?);
+        let usage = match rest.flag()? {
+            true => Some(rest.usage()?),
+            false => None,
         };
         // An answer that was cut off is never recorded.
         let plain = rest.flag()?.then_some(PlainAnswer { cut_off: false, usage });
-        let whole = rest.piece()?;
+        let whole = bytes.slice_ref(rest.piece()?);
         let streamed = match rest.flag()? {
-            true => Some(rest.streamed()?),
+            true => Some(rest.streamed(&bytes)?),
             false => None,
         };
         let recorded = Recorded { provider, model, finish_reason, usage, whole, plain, streamed };
@@ -92,29 +92,33 @@ fn put(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-/// Reads what was put, and never more than is there.
-struct Reader(Bytes);
+/// Reads what was put, in place, and never more than is there.
+struct Reader<'a>(&'a [u8]);
 
-impl Reader {
-    fn take(&mut self, length: usize) -> Option<Bytes> {
-        (length <= self.0.len()).then(|| self.0.split_to(length))
+impl<'a> Reader<'a> {
+    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(taken)
     }
 
     fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        self.take(N)?.as_ref().try_into().ok()
+        let (taken, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(*taken)
     }
 
     fn length(&mut self) -> Option<usize> {
         usize::try_from(u32::from_le_bytes(self.array()?)).ok()
     }
 
-    fn piece(&mut self) -> Option<Bytes> {
+    fn piece(&mut self) -> Option<&'a [u8]> {
         let length = self.length()?;
         self.take(length)
     }
 
-    fn text(&mut self) -> Option<Arc<str>> {
-        Some(std::str::from_utf8(&self.piece()?).ok()?.into())
+    fn text(&mut self) -> Option<&'a str> {
+        std::str::from_utf8(self.piece()?).ok()
     }
 
     fn flag(&mut self) -> Option<bool> {
@@ -140,7 +144,8 @@ impl Reader {
         })
     }
 
-    fn streamed(&mut self) -> Option<Streamed> {
+    /// The chunks; their text is a part of `bytes`, which this reads.
+    fn streamed(&mut self, bytes: &Bytes) -> Option<Streamed> {
         let count = self.length()?;
         // Each chunk has a place, so a count that is too large cannot ask for memory that is not there.
         let places = self.take(count.checked_mul(size_of::<Place>())?)?;
@@ -157,6 +162,7 @@ impl Reader {
             chunks.push(Place { end, plain });
         }
         let text = self.piece()?;
-        (text.len() == usize::try_from(last).ok()?).then(|| Streamed { text, chunks: chunks.into() })
+        let is_all = text.len() == usize::try_from(last).ok()?;
+        is_all.then(|| Streamed { text: bytes.slice_ref(text), chunks: chunks.into() })
     }
 }
