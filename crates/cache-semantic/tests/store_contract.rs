@@ -3,8 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a helper of tests is a test")]
 
 #[cfg(all(feature = "postgres", feature = "redis"))]
-mod store_servers;
-
 use mainstay_cache_semantic::store::{MemoryConfig, MemoryStore, contract};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -45,7 +43,7 @@ async fn log() {
 async fn postgres() {
     use mainstay_cache_semantic::store::{PgIndex, PostgresConfig, PostgresStore};
     use std::time::Duration;
-    let Some(server) = store_servers::postgres().await else { return };
+    let Some(server) = mainstay_test_servers::postgres().await else { return };
     for index in [PgIndex::Exact, PgIndex::Hnsw] {
         let number = std::cell::Cell::new(0);
         let suite = contract::suite();
@@ -65,7 +63,7 @@ async fn postgres() {
 async fn redis() {
     use mainstay_cache_semantic::store::{RedisConfig, RedisStore};
     use std::time::Duration;
-    let Some(server) = store_servers::redis().await else { return };
+    let Some(server) = mainstay_test_servers::redis().await else { return };
     let number = std::cell::Cell::new(0);
     let suite = contract::suite();
     let report = suite.run(async || {

@@ -2,8 +2,6 @@
 #![cfg(all(feature = "postgres", feature = "redis", feature = "test-kit"))]
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a helper of tests is a test")]
 
-mod store_servers;
-
 use std::time::Duration;
 
 use mainstay_cache_semantic::SemanticStore;
@@ -11,7 +9,7 @@ use mainstay_cache_semantic::store::contract::{entry, partition, vector};
 use mainstay_cache_semantic::store::{
     EntryId, InvalidPostgres, PgIndex, PostgresConfig, PostgresStore, StoreError,
 };
-use store_servers::Slow;
+use mainstay_test_servers::Slow;
 use tokio::time::Instant;
 
 /// As the default says, and what a busy machine adds to it.
@@ -75,7 +73,7 @@ async fn recovers(store: &PostgresStore) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frozen_server_is_an_error_in_time_and_is_found_again() {
-    let Some(server) = store_servers::postgres().await else { return };
+    let Some(server) = mainstay_test_servers::postgres().await else { return };
     let store = connect(server.postgres_url()).await;
     server.freeze();
     fails_in_time(&store).await;
@@ -85,7 +83,7 @@ async fn a_frozen_server_is_an_error_in_time_and_is_found_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_gone_is_an_error_at_once() {
-    let Some(mut server) = store_servers::postgres().await else { return };
+    let Some(mut server) = mainstay_test_servers::postgres().await else { return };
     let store = connect(server.postgres_url()).await;
     server.kill();
     fails_in_time(&store).await;
@@ -93,9 +91,9 @@ async fn a_server_that_is_gone_is_an_error_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_server_is_an_error_in_time_and_a_connection_is_made_behind() {
-    let Some(server) = store_servers::postgres().await else { return };
+    let Some(server) = mainstay_test_servers::postgres().await else { return };
     let slow = Slow::before(server.port).await;
-    let store = connect(store_servers::postgres_url(slow.port)).await;
+    let store = connect(mainstay_test_servers::postgres_url(slow.port)).await;
     slow.by(Duration::from_millis(200));
     fails_in_time(&store).await;
     slow.by(Duration::ZERO);
@@ -104,9 +102,9 @@ async fn a_slow_server_is_an_error_in_time_and_a_connection_is_made_behind() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dropped_question_leaves_no_half_read_connection_behind() {
-    let Some(server) = store_servers::postgres().await else { return };
+    let Some(server) = mainstay_test_servers::postgres().await else { return };
     let slow = Slow::before(server.port).await;
-    let config = config(store_servers::postgres_url(slow.port)).connections(1);
+    let config = config(mainstay_test_servers::postgres_url(slow.port)).connections(1);
     let store = PostgresStore::connect(config.timeout(Duration::from_secs(5))).await.unwrap();
     for id in 1..=2 {
         store.insert(&partition("a", "x"), entry(id, &format!("q{id}"), vector(id as f32))).await.unwrap();
@@ -123,7 +121,7 @@ async fn a_dropped_question_leaves_no_half_read_connection_behind() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_damaged_is_no_answer() {
-    let Some(server) = store_servers::postgres().await else { return };
+    let Some(server) = mainstay_test_servers::postgres().await else { return };
     let url = server.postgres_url();
     let store = PostgresStore::connect(config(url.clone()).timeout(Duration::from_secs(20))).await.unwrap();
     let here = partition("a", "x");
@@ -152,7 +150,7 @@ async fn what_is_damaged_is_no_answer() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tables_of_another_embedder_are_refused() {
-    let Some(server) = store_servers::postgres().await else { return };
+    let Some(server) = mainstay_test_servers::postgres().await else { return };
     let url = server.postgres_url();
     let _ours = connect(url.clone()).await;
     for other in [PostgresConfig::new(url.clone(), "f", 8), PostgresConfig::new(url.clone(), "e", 9)] {
@@ -177,7 +175,7 @@ async fn settings_that_make_no_statement_are_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_may_begin_at_the_same_time() {
-    let Some(server) = store_servers::postgres().await else { return };
+    let Some(server) = mainstay_test_servers::postgres().await else { return };
     let connecting = (0..6).map(|_| tokio::spawn(PostgresStore::connect(config(server.postgres_url()))));
     for connected in connecting.collect::<Vec<_>>() {
         connected.await.unwrap().unwrap();
@@ -186,7 +184,7 @@ async fn many_may_begin_at_the_same_time() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sweep_forgets_what_has_expired_and_then_what_is_worth_least() {
-    let Some(server) = store_servers::postgres().await else { return };
+    let Some(server) = mainstay_test_servers::postgres().await else { return };
     let config = config(server.postgres_url()).max_entries(20).timeout(Duration::from_secs(20));
     let store = PostgresStore::connect(config).await.unwrap();
     let here = partition("a", "x");
@@ -209,7 +207,7 @@ async fn a_sweep_forgets_what_has_expired_and_then_what_is_worth_least() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_graph_finds_the_nearest_of_a_small_partition_among_many() {
-    let Some(server) = store_servers::postgres().await else { return };
+    let Some(server) = mainstay_test_servers::postgres().await else { return };
     let config = config(server.postgres_url()).index(PgIndex::Hnsw).timeout(Duration::from_secs(20));
     let store = PostgresStore::connect(config).await.unwrap();
     for id in 0..400_u128 {

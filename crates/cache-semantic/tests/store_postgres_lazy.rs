@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a helper of tests is a test")]
 
 mod common;
-mod store_servers;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,7 +12,7 @@ use mainstay_cache_semantic::store::contract::{self, entry, partition, vector};
 use mainstay_cache_semantic::store::{InvalidPostgres, PostgresConfig, PostgresStore};
 use mainstay_cache_semantic::{SemanticLayer, SemanticStore};
 use mainstay_provider_core::{Events, Provider};
-use store_servers::Slow;
+use mainstay_test_servers::Slow;
 use tokio::time::Instant;
 use tower::Layer;
 
@@ -49,7 +48,7 @@ async fn settings_are_checked_before_a_server_is_there() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_comes_later_is_found_and_until_then_nobody_waits_longer_than_said() {
-    let Some(server) = store_servers::postgres().await else { return };
+    let Some(server) = mainstay_test_servers::postgres().await else { return };
     server.freeze();
     let store = lazy(server.postgres_url());
     for _ in 0..3 {
@@ -63,10 +62,10 @@ async fn a_server_that_comes_later_is_found_and_until_then_nobody_waits_longer_t
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_so_far_away_that_making_the_tables_takes_longer_than_a_call_waits_is_set_up_all_the_same() {
-    let Some(server) = store_servers::postgres().await else { return };
+    let Some(server) = mainstay_test_servers::postgres().await else { return };
     let slow = Slow::before(server.port).await;
     slow.by(Duration::from_millis(40));
-    let store = lazy(store_servers::postgres_url(slow.port));
+    let store = lazy(mainstay_test_servers::postgres_url(slow.port));
     assert!(store.by_text(&partition("a", "x"), "q1").await.is_err());
     tokio::time::sleep(Duration::from_secs(2)).await;
     slow.by(Duration::ZERO);
@@ -75,7 +74,7 @@ async fn a_server_so_far_away_that_making_the_tables_takes_longer_than_a_call_wa
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_keeps_the_contract_of_stores() {
-    let Some(server) = store_servers::postgres().await else { return };
+    let Some(server) = mainstay_test_servers::postgres().await else { return };
     let number = std::sync::atomic::AtomicU32::new(0);
     let url = server.postgres_url();
     contract::suite()
@@ -91,7 +90,7 @@ async fn it_keeps_the_contract_of_stores() {
 // S2, S3: a miss, an event with the reason, and the answer of the provider.
 #[tokio::test(flavor = "multi_thread")]
 async fn through_the_layer_a_wrong_table_or_no_server_is_a_miss_and_an_event() {
-    let Some(server) = store_servers::postgres().await else { return };
+    let Some(server) = mainstay_test_servers::postgres().await else { return };
     let theirs = PostgresConfig::new(server.postgres_url(), "another model", 64).table("taken");
     PostgresStore::connect(theirs).await.unwrap();
     let wrong = PostgresConfig::new(server.postgres_url(), "words", 64).table("taken");

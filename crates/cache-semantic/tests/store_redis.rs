@@ -2,15 +2,13 @@
 #![cfg(all(feature = "redis", feature = "postgres", feature = "test-kit"))]
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a helper of tests is a test")]
 
-mod store_servers;
-
 use std::time::Duration;
 
 use mainstay_cache_semantic::SemanticStore;
 use mainstay_cache_semantic::store::contract::{entry, partition, vector};
 use mainstay_cache_semantic::store::{EntryId, MemoryStore, RedisConfig, RedisStore, StoreError};
 use mainstay_provider_core::{Digest, Namespace};
-use store_servers::Slow;
+use mainstay_test_servers::Slow;
 use tokio::time::Instant;
 
 fn gateway(url: &str) -> RedisStore {
@@ -53,7 +51,7 @@ async fn command(url: &str, parts: &[&str]) -> redis::Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_one_learns_the_others_know() {
-    let Some(server) = store_servers::redis().await else { return };
+    let Some(server) = mainstay_test_servers::redis().await else { return };
     let (one, two) = (gateway(&server.redis_url()), gateway(&server.redis_url()));
     put(&one, 1).await;
     put(&two, 2).await;
@@ -76,7 +74,7 @@ async fn what_one_learns_the_others_know() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_comes_new_reads_what_there_is() {
-    let Some(server) = store_servers::redis().await else { return };
+    let Some(server) = mainstay_test_servers::redis().await else { return };
     let one = gateway(&server.redis_url());
     for id in 0..600 {
         put(&one, id).await;
@@ -94,7 +92,7 @@ async fn who_comes_new_reads_what_there_is() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_redis_each_goes_on_with_what_it_knows() {
-    let Some(mut server) = store_servers::redis().await else { return };
+    let Some(mut server) = mainstay_test_servers::redis().await else { return };
     let port = server.port;
     let (one, two) = (gateway(&server.redis_url()), gateway(&server.redis_url()));
     put(&one, 1).await;
@@ -108,14 +106,14 @@ async fn without_redis_each_goes_on_with_what_it_knows() {
     assert!(matches!(error, StoreError::Unreachable(_)));
     soon(|| !one.redis_stats().connected && !two.redis_stats().connected).await;
 
-    let Some(_again) = store_servers::redis_at(port).await else { return };
+    let Some(_again) = mainstay_test_servers::redis_at(port, &[]).await else { return };
     soon(|| knows(&two, "q2")).await;
     assert!(knows(&two, "q1"), "an empty Redis is no order to forget");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frozen_redis_costs_no_question_anything() {
-    let Some(server) = store_servers::redis().await else { return };
+    let Some(server) = mainstay_test_servers::redis().await else { return };
     let (one, two) = (gateway(&server.redis_url()), gateway(&server.redis_url()));
     put(&one, 1).await;
     soon(|| knows(&two, "q1")).await;
@@ -142,7 +140,7 @@ async fn a_frozen_redis_costs_no_question_anything() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_redis_is_only_late() {
-    let Some(server) = store_servers::redis().await else { return };
+    let Some(server) = mainstay_test_servers::redis().await else { return };
     let slow = Slow::before(server.port).await;
     let one = gateway(&format!("redis://127.0.0.1:{}/0", slow.port));
     one.caught_up().await;
@@ -158,11 +156,11 @@ async fn a_slow_redis_is_only_late() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redis_that_is_not_there_at_first_is_found_later() {
-    let port = store_servers::free_port();
+    let port = mainstay_test_servers::free_port();
     let one = gateway(&format!("redis://127.0.0.1:{port}/0"));
     put(&one, 1).await;
     assert!(knows(&one, "q1"));
-    let Some(server) = store_servers::redis_at(port).await else { return };
+    let Some(server) = mainstay_test_servers::redis_at(port, &[]).await else { return };
     let two = gateway(&server.redis_url());
     soon(|| knows(&two, "q1")).await;
     soon(|| one.redis_stats().connected).await;
@@ -170,7 +168,7 @@ async fn a_redis_that_is_not_there_at_first_is_found_later() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn values_that_are_no_records_are_left_out() {
-    let Some(server) = store_servers::redis().await else { return };
+    let Some(server) = mainstay_test_servers::redis().await else { return };
     let url = server.redis_url();
     let one = gateway(&url);
     put(&one, 1).await;
@@ -204,7 +202,7 @@ async fn values_that_are_no_records_are_left_out() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_of_another_kind_in_its_place_is_no_error_to_anybody() {
-    let Some(server) = store_servers::redis().await else { return };
+    let Some(server) = mainstay_test_servers::redis().await else { return };
     command(&server.redis_url(), &["SET", &stream("e"), "somebody else's"]).await;
     let one = gateway(&server.redis_url());
     put(&one, 1).await;
@@ -217,7 +215,7 @@ async fn a_key_of_another_kind_in_its_place_is_no_error_to_anybody() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_was_away_too_long_forgets_and_reads_anew() {
-    let Some(server) = store_servers::redis().await else { return };
+    let Some(server) = mainstay_test_servers::redis().await else { return };
     let slow = Slow::before(server.port).await;
     let away = gateway(&format!("redis://127.0.0.1:{}/0", slow.port));
     let config = RedisConfig::new(server.redis_url(), "e").max_entries(10);
@@ -241,7 +239,7 @@ async fn who_was_away_too_long_forgets_and_reads_anew() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_is_dropped_follows_no_more() {
-    let Some(server) = store_servers::redis().await else { return };
+    let Some(server) = mainstay_test_servers::redis().await else { return };
     let url = server.redis_url();
     let one = gateway(&url);
     one.caught_up().await;

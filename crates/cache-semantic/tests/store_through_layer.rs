@@ -3,8 +3,6 @@
 #![cfg(all(feature = "postgres", feature = "redis", feature = "test-kit"))]
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a helper of tests is a test")]
 
-mod store_servers;
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +10,7 @@ use mainstay_cache_semantic::store::{PostgresConfig, PostgresStore};
 use mainstay_cache_semantic::{Embedding, SemanticLayer};
 use mainstay_provider_core::test_kit::{Scripted, ScriptedEmbedder, Step};
 use mainstay_provider_core::{CacheStatus, Call, Provider};
-use store_servers::Slow;
+use mainstay_test_servers::Slow;
 use tokio::time::Instant;
 use tower::Layer;
 
@@ -51,7 +49,7 @@ async fn until_hit(provider: &impl Provider) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frozen_store_is_a_miss_in_time_and_soon_nobody_waits_for_it() {
-    let Some(server) = store_servers::postgres().await else { return };
+    let Some(server) = mainstay_test_servers::postgres().await else { return };
     let provider = provider(server.postgres_url()).await;
     until_hit(&provider).await;
     server.freeze();
@@ -68,7 +66,7 @@ async fn a_frozen_store_is_a_miss_in_time_and_soon_nobody_waits_for_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_is_gone_is_a_miss() {
-    let Some(mut server) = store_servers::postgres().await else { return };
+    let Some(mut server) = mainstay_test_servers::postgres().await else { return };
     let provider = provider(server.postgres_url()).await;
     until_hit(&provider).await;
     server.kill();
@@ -80,9 +78,9 @@ async fn a_store_that_is_gone_is_a_miss() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_store_is_a_miss() {
-    let Some(server) = store_servers::postgres().await else { return };
+    let Some(server) = mainstay_test_servers::postgres().await else { return };
     let slow = Slow::before(server.port).await;
-    let provider = provider(store_servers::postgres_url(slow.port)).await;
+    let provider = provider(mainstay_test_servers::postgres_url(slow.port)).await;
     until_hit(&provider).await;
     slow.by(Duration::from_millis(300));
     for _ in 0..5 {
@@ -95,7 +93,7 @@ async fn a_slow_store_is_a_miss() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_answer_is_a_miss_and_is_kept_anew() {
-    let Some(server) = store_servers::postgres().await else { return };
+    let Some(server) = mainstay_test_servers::postgres().await else { return };
     let url = server.postgres_url();
     let provider = provider(url.clone()).await;
     until_hit(&provider).await;

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use common::{Client, Gateway, Upstream, chat_body, exchange, json_response, post};
+use mainstay_test_servers::redis;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
 
@@ -255,25 +256,12 @@ async fn the_admin_api_tells_usage_and_standing() {
 // M2, S1, S2: two gateways over one Redis keep one limit; frozen, it costs 50 ms and then nothing, and the answers say so.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn gateways_that_share_a_redis_keep_one_limit() {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let folder = tempfile::tempdir().unwrap();
-    let server = Command::new("redis-server")
-        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"])
-        .arg(folder.path())
-        .stdout(std::process::Stdio::null())
-        .spawn();
-    let Ok(server) = server else {
-        println!("skipped: there is no redis-server here; apt-get install -y redis-server");
-        return;
-    };
-    let server = Server(server);
-    while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let Some(server) = redis().await else { return };
     let upstream = upstream().await;
     let tables = format!(
-        "[budget]\nstore = \"redis\"\nurl = \"redis://127.0.0.1:{port}\"\n[budget.limits]\n\"org:acme\" = [\"30 requests/forever\"]\n\
-         \"user:*\" = [{{ limit = \"1000 requests/day\", when_store_fails = \"open\" }}]\n\"team:*\" = [\"5 usd/day\"]\n"
+        "[budget]\nstore = \"redis\"\nurl = \"{}\"\n[budget.limits]\n\"org:acme\" = [\"30 requests/forever\"]\n\
+         \"user:*\" = [{{ limit = \"1000 requests/day\", when_store_fails = \"open\" }}]\n\"team:*\" = [\"5 usd/day\"]\n",
+        server.redis_url()
     );
     let config = config(&upstream, &tables);
     let gateways = Arc::new([Gateway::start(&config), Gateway::start(&config)]);
@@ -294,7 +282,7 @@ async fn gateways_that_share_a_redis_keep_one_limit() {
     }
     assert_eq!((served, upstream.requests.lock().unwrap().len()), (30, 30));
 
-    server.signal("-STOP");
+    server.freeze();
     for number in 0..6 {
         let begun = tokio::time::Instant::now();
         let open = ask(&gateways[0], &of("user:ann"), "").await;
@@ -304,26 +292,10 @@ async fn gateways_that_share_a_redis_keep_one_limit() {
     }
     let closed = ask(&gateways[0], &of("team:ops"), "").await;
     assert!(closed.starts_with("HTTP/1.1 503") && closed.contains("budget_store_unavailable"), "{closed}");
-    server.signal("-CONT");
+    server.thaw();
     let begun = tokio::time::Instant::now();
     while !ask(&gateways[0], &of("team:ops"), "").await.starts_with("HTTP/1.1 200") {
         assert!(begun.elapsed() < common::PATIENCE, "the store is back, and nobody notices");
         tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
-/// A server of this test.
-struct Server(std::process::Child);
-
-impl Server {
-    fn signal(&self, signal: &str) {
-        assert!(Command::new("kill").arg(signal).arg(self.0.id().to_string()).status().unwrap().success());
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }

@@ -5,10 +5,11 @@
 mod common;
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use common::{Client, Gateway, Upstream, chat_body, exchange, json_response, post};
+use mainstay_test_servers::redis;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::Instant;
@@ -260,22 +261,10 @@ async fn a_disabled_key_stops_within_a_second_in_every_gateway_with_the_same_fil
 
 #[tokio::test]
 async fn a_disabled_key_stops_within_a_second_in_every_gateway_with_the_same_redis() {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let server = Command::new("redis-server")
-        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn();
-    let Ok(mut server) = server else {
-        println!("skipped: there is no redis-server here; apt-get install -y redis-server");
-        return;
-    };
-    until(async || tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok()).await;
-    let keys = format!("redis_url = \"redis://127.0.0.1:{port}\"\nsecret = \"{}\"", "s".repeat(32));
+    let Some(server) = redis().await else { return };
+    let keys = format!("redis_url = \"{}\"\nsecret = \"{}\"", server.redis_url(), "s".repeat(32));
     let config = with_keys(&upstream().await, &keys);
     a_disabled_key_stops_in_the_other_gateway_within_a_second(&config).await;
-    let _killed = server.kill();
-    let _gone = server.wait();
 }
 
 // S3

@@ -100,6 +100,8 @@ async fn a_frozen_store_is_told_and_so_is_its_return() {
     assert_eq!((away("open"), away("closed"), away("lease")), (Some(6.0), Some(1.0), Some(0.0)), "{page}");
     // The one that was refused also gives back what the store may have taken.
     assert!(figure(&page, waiting) >= Some(6.0), "{page}");
+    let oldest = "mainstay_budget_settlements_waiting_seconds";
+    until(&gateway, |page| figure(page, oldest) > Some(0.5)).await;
     assert_eq!(figure(&page, "mainstay_budget_store_outages_total"), Some(1.0), "{page}");
     assert_eq!(figure(&page, "mainstay_events_total{event=\"budget.store_down\"}"), Some(1.0), "{page}");
     assert_eq!(figure(&page, "mainstay_budget_calls_total{outcome=\"refused\"}"), Some(1.0), "{page}");
@@ -109,6 +111,7 @@ async fn a_frozen_store_is_told_and_so_is_its_return() {
     let page =
         until(&gateway, |page| figure(page, up) == Some(1.0) && figure(page, waiting) == Some(0.0)).await;
     assert!(figure(&page, booked) >= Some(7.0), "{page}");
+    assert_eq!(figure(&page, oldest), Some(0.0), "{page}");
     assert!(!page.contains("ann") && !page.contains("ops"), "{page}");
 }
 
@@ -126,6 +129,31 @@ async fn a_gateway_where_nothing_happens_hears_of_it_too() {
     until(&gateway, |page| figure(page, up) == Some(0.0)).await;
     redis.signal("-CONT");
     until(&gateway, |page| figure(page, up) == Some(1.0)).await;
+}
+
+// A gateway may begin before its store does: that is told from the start, and when it comes nobody has to call for it to be seen.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_is_not_there_at_the_start_is_told_until_it_comes() {
+    let folder = tempfile::tempdir().unwrap();
+    // One that is there is not told to be away.
+    let Some((redis, port)) = redis(folder.path()).await else { return };
+    let upstream = upstream().await;
+    let tables = format!("[budget]\nstore = \"redis\"\nurl = \"redis://127.0.0.1:{port}\"\n");
+    let (up, outages) = ("mainstay_budget_store_up", "mainstay_budget_store_outages_total");
+    let gateway = Gateway::start(&config(&upstream, &tables));
+    let page = scrape(&gateway.address, "").await;
+    assert_eq!((figure(&page, up), figure(&page, outages)), (Some(1.0), Some(0.0)), "{page}");
+    drop((gateway, redis));
+
+    let gateway = Gateway::start(&config(&upstream, &tables));
+    let page = scrape(&gateway.address, "").await;
+    assert_eq!((figure(&page, up), figure(&page, outages)), (Some(0.0), Some(1.0)), "{page}");
+    let down = "mainstay_events_total{event=\"budget.store_down\"}";
+    assert_eq!(figure(&page, down), Some(1.0), "{page}");
+    let _redis = redis_at(folder.path(), port).await.unwrap();
+    let page = until(&gateway, |page| figure(page, up) == Some(1.0)).await;
+    assert_eq!(figure(&page, outages), Some(1.0), "{page}");
+    assert!(ask(&gateway, "x-mainstay-subjects: user:ann", "").await.starts_with("HTTP/1.1 200"));
 }
 
 // S6.2: what was reached is counted; whose it was is not told.
@@ -149,6 +177,8 @@ async fn limits_that_are_reached_are_counted() {
         |outcome: &str| figure(&page, &format!("mainstay_budget_calls_total{{outcome=\"{outcome}\"}}"));
     assert_eq!((calls("admitted"), calls("refused")), (Some(5.0), Some(2.0)), "{page}");
     assert_eq!(figure(&page, "mainstay_budget_holds_open"), Some(0.0), "{page}");
+    // 3 tokens at 10 and 1 at 20 USD a million, five times.
+    assert_eq!(figure(&page, "mainstay_budget_spent_usd_total"), Some(0.00025), "{page}");
     let succeeded = "mainstay_breaker_calls_total{deployment=\"up/the-model\",outcome=\"succeeded\"}";
     assert_eq!(figure(&page, succeeded), Some(5.0), "{page}");
     let at_once = "mainstay_rate_limit_calls_total{deployment=\"up/the-model\",outcome=\"at_once\"}";
@@ -405,12 +435,16 @@ fn rules_of_the_docs(folder: &Path) -> PathBuf {
 /// A Redis and its port; `None` where there is no such server.
 async fn redis(folder: &Path) -> Option<(Server, u16)> {
     let port = free_port();
-    let arguments = ["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"];
-    let redis = Server::start(Command::new("redis-server").args(arguments).arg(folder), port).await;
+    let redis = redis_at(folder, port).await;
     if redis.is_none() {
         println!("skipped: there is no redis-server here; apt-get install -y redis-server");
     }
     Some((redis?, port))
+}
+
+async fn redis_at(folder: &Path, port: u16) -> Option<Server> {
+    let arguments = ["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"];
+    Server::start(Command::new("redis-server").args(arguments).arg(folder), port).await
 }
 
 fn free_port() -> u16 {

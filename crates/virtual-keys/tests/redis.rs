@@ -4,84 +4,27 @@
 
 mod common;
 
-use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use common::{Lab, settings};
+use mainstay_test_servers::{Server, free_port, redis, redis_at, redis_cli};
 use mainstay_virtual_keys::{
     Actor, KeySecret, KeyStore as _, RedisConfig, RedisStore, Refusal, StoreError, contract,
 };
 use tokio::time::Instant;
 
-/// A server of its own, gone with this.
-struct Server {
-    child: Child,
-    port: u16,
-    folder: tempfile::TempDir,
+fn config(server: &Server) -> RedisConfig {
+    RedisConfig::new(server.redis_url())
 }
 
-impl Server {
-    fn start() -> Option<Self> {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        Self::start_at(port)
-    }
-
-    fn start_at(port: u16) -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        let child = Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
-            .arg("--dir")
-            .arg(folder.path())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        let Ok(child) = child else {
-            println!("skipped: there is no redis-server here; apt-get install -y redis-server");
-            return None;
-        };
-        let server = Self { child, port, folder };
-        let begun = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(begun.elapsed() < Duration::from_secs(10), "the server does not come up");
-            std::thread::yield_now();
-        }
-        Some(server)
-    }
-
-    fn config(&self) -> RedisConfig {
-        RedisConfig::new(format!("redis://127.0.0.1:{}/0", self.port))
-    }
-
-    fn store(&self) -> RedisStore {
-        RedisStore::new(self.config()).unwrap()
-    }
-
-    fn signal(&self, signal: &str) {
-        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
-        assert!(sent.success());
-    }
-
-    /// What `redis-cli` says.
-    fn cli(&self, arguments: &[&str]) -> String {
-        let said =
-            Command::new("redis-cli").args(["-p", &self.port.to_string()]).args(arguments).output().unwrap();
-        String::from_utf8_lossy(&said.stdout).trim().to_owned()
-    }
-
-    async fn lab(&self) -> Lab {
-        Lab::over(Arc::new(self.store())).await
-    }
+fn store(server: &Server) -> RedisStore {
+    RedisStore::new(config(server)).unwrap()
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _killed = self.child.kill();
-        let _gone = self.child.wait();
-        assert!(self.folder.path().exists());
-    }
+async fn lab(server: &Server) -> Lab {
+    Lab::over(Arc::new(store(server))).await
 }
 
 /// How long it takes until that is so.
@@ -96,19 +39,19 @@ async fn until(is_so: impl Fn() -> bool) -> Duration {
 
 #[tokio::test]
 async fn it_is_a_store_like_the_memory() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = redis().await else { return };
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let make = async || {
         let prefix = format!("test{}", NUMBER.fetch_add(1, Ordering::Relaxed));
-        RedisStore::new(server.config().prefix(prefix)).unwrap()
+        RedisStore::new(config(&server).prefix(prefix)).unwrap()
     };
     contract::store().run(make).await.assert_kept();
 }
 
 #[tokio::test]
 async fn a_key_that_one_process_disables_stops_in_the_others_within_a_second() {
-    let Some(server) = Server::start() else { return };
-    let (one, other) = (server.lab().await, server.lab().await);
+    let Some(server) = redis().await else { return };
+    let (one, other) = (lab(&server).await, lab(&server).await);
     let (key, secret) = one.key(settings("a")).await;
     until(|| other.check(&secret).is_ok()).await;
     one.manager.disable(&Actor::Operator, &key.id).await.unwrap();
@@ -119,21 +62,21 @@ async fn a_key_that_one_process_disables_stops_in_the_others_within_a_second() {
 // Security test 1
 #[tokio::test]
 async fn a_dump_of_the_server_holds_no_key() {
-    let Some(server) = Server::start() else { return };
-    let lab = server.lab().await;
+    let Some(server) = redis().await else { return };
+    let lab = lab(&server).await;
     let (key, secret) = lab.key(settings("a")).await;
-    let dump = server.cli(&["HGETALL", "{mainstay:keys}:records"]);
+    let dump = redis_cli(server.port, &["HGETALL", "{mainstay:keys}:records"]);
     assert!(dump.contains(key.id.as_str()) && !dump.contains(&secret.expose()[6..16]), "{dump}");
-    assert_eq!(server.cli(&["DBSIZE"]), "2");
+    assert_eq!(redis_cli(server.port, &["DBSIZE"]), "2");
 }
 
 // S2, S3: nobody who shows a key waits for the server.
 #[tokio::test]
 async fn a_server_that_is_frozen_or_gone_costs_no_call_anything() {
-    let Some(server) = Server::start() else { return };
-    let lab = server.lab().await;
+    let Some(server) = redis().await else { return };
+    let lab = lab(&server).await;
     let (key, secret) = lab.key(settings("a")).await;
-    server.signal("-STOP");
+    server.freeze();
     until(|| lab.ring.is_stale()).await;
     let begun = Instant::now();
     for _ in 0..1000 {
@@ -141,17 +84,17 @@ async fn a_server_that_is_frozen_or_gone_costs_no_call_anything() {
         assert_eq!(lab.check(&KeySecret::generate().unwrap()).unwrap_err(), Refusal::Unknown);
     }
     assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
-    server.signal("-CONT");
+    server.thaw();
     until(|| !lab.ring.is_stale()).await;
     let port = server.port;
     drop(server);
     until(|| lab.ring.is_stale()).await;
     // Started anew it is empty; nobody is locked out by that, and it is not taken for well.
-    let Some(server) = Server::start_at(port) else { return };
+    let Some(server) = redis_at(port, &[]).await else { return };
     tokio::time::sleep(Duration::from_millis(600)).await;
     assert!(lab.check(&secret).is_ok() && lab.ring.is_stale());
     // What is done to it after that is.
-    server.store().write(contract::key("b")).await.unwrap();
+    store(&server).write(contract::key("b")).await.unwrap();
     until(|| !lab.ring.is_stale()).await;
     assert_eq!(lab.check(&secret).unwrap_err(), Refusal::Unknown);
     let disabled = lab.manager.disable(&Actor::Operator, &key.id).await;
@@ -160,7 +103,7 @@ async fn a_server_that_is_frozen_or_gone_costs_no_call_anything() {
 
 #[tokio::test]
 async fn a_server_that_was_never_there_is_an_error_and_no_address_is_shown() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let config = RedisConfig::new(format!("redis://:hunter2@127.0.0.1:{port}"));
     let store = RedisStore::new(config.clone()).unwrap();
     let error = store.read(None).await.unwrap_err();

@@ -158,10 +158,12 @@ fn lints(member: &Member) -> Option<String> {
     (!member.inherits_lints).then(|| "needs [lints] workspace = true".to_owned())
 }
 
-/// Nothing published may need a member that is not.
+/// Nothing published may need a member that is not; its tests may, by path only.
 fn chores_stay_chores(package: &Package, members: &[Member]) -> Vec<String> {
+    let is_of_tests = |needed: &Dependency| needed.kind.as_deref() == Some("dev") && needed.req == "*";
     let needs = |member: &&Member| {
-        member.package.is_published() && member.package.dependencies.iter().any(|d| d.name == package.name)
+        let mut needed = member.package.dependencies.iter().filter(|needed| needed.name == package.name);
+        member.package.is_published() && needed.any(|needed| !is_of_tests(needed))
     };
     let users = members.iter().filter(needs);
     users.map(|user| format!("is not published, yet {} depends on it", user.package.name)).collect()

@@ -142,6 +142,8 @@ fn nothing_published_depends_on_a_chore() {
     let mut told = broken(&[member("mainstay-retry").on("xtask"), chore("xtask")]);
     told.sort();
     assert!(told[1].contains("xtask: is not published, yet mainstay-retry depends on it"), "{told:?}");
+    let tested = member("mainstay-retry").depends("mainstay-test-servers", "*", Some("dev"));
+    assert_eq!(broken(&[tested, chore("mainstay-test-servers")]), [""; 0]);
 }
 
 #[test]
