@@ -90,7 +90,7 @@ impl Like {
         let mut command = redis::cmd("EVALSHA");
         command.arg(&self.hash).arg(2);
         for key in ["like", "likes"] {
-            command.arg(format!("{{mainstay}}:budget:2:{key}"));
+            command.arg(format!("{{mainstay}}:budget:3:{key}"));
         }
         command.arg(&[b'x'; 12]).arg(format!("{hold}{}", "x".repeat(self.record)));
         command.arg(&[b'x'; 48]).arg("o1000,1000,1000").arg(format!("h:{hold}"));

@@ -28,24 +28,12 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX).min(100 * 366 * 86_400_000)
 }
 
-/// The command with its keys: the state, another, and the rolling accounts.
-fn command(
-    script: &Script,
-    names: &Names,
-    other: Option<&str>,
-    places: &[Place<'_>],
-    size: (usize, usize),
-) -> Cmd {
-    let rolling = || places.iter().filter(|place| place.slice.is_some());
-    let keys = 1 + usize::from(other.is_some()) + rolling().count();
-    let mut command = script.command(keys, size.0, size.1);
+/// The command with its keys: the state, and another.
+fn command(script: &Script, names: &Names, other: Option<&str>, size: (usize, usize)) -> Cmd {
+    let mut command = script.command(1 + usize::from(other.is_some()), size.0, size.1);
     command.arg(&names.state);
     if let Some(other) = other {
         command.arg(other);
-    }
-    let mut name = Vec::new();
-    for place in rolling() {
-        command.arg(names.of(place, &mut name));
     }
     command
 }
@@ -74,46 +62,55 @@ fn open(charges: &[Charge]) -> Vec<u8> {
 }
 
 /// `{how long totals are kept, how many rows}`
-fn settings<'a>(pack: &'a mut Pack, config: &RedisConfig) -> &'a mut Pack {
-    pack.array(2).number(millis(config.totals_kept())).number(config.rows)
+pub(super) fn settings(config: &RedisConfig) -> Pack {
+    let mut pack = Pack::default();
+    pack.array(2).number(millis(config.totals_kept())).number(config.rows);
+    pack
 }
 
 /// At `server_ms` of the server's clock, as far as that is known here.
 pub(super) fn reserve(
     ask: &Reservation<'_>,
     names: &Names,
-    config: &RedisConfig,
+    settings: &Pack,
     server_ms: u64,
 ) -> (&'static Script, Cmd) {
     let places = Place::all(ask.charges, ask.hold);
-    let is_plain = places.iter().all(|place| place.slice.is_none());
-    let (script, plain) = scripts::RESERVE.of(places.len(), is_plain);
+    let (script, is_usual) = scripts::RESERVE.of(places.iter().map(Place::rolls));
     let hold = named(ask.hold);
     let mut record = Pack::with_capacity(BYTES * (2 + places.len()));
     record.array(5).bytes(&hold[2..]).number(server_ms).number(millis(ask.lease)).array(places.len());
-    let mut numbers = Numbers::with_capacity(1 + 2 * places.len());
+    let mut numbers = Numbers::with_capacity(1 + 4 * places.len());
     numbers.push(ask.hold.made_ms());
     for (charge, place) in ask.charges.iter().zip(&places) {
         record.account(place, charge.take, charge.if_lost);
         // One more than the most is more than any limit, and still exact: it is refused.
         numbers.push(charge.limit.min(MOST)).push(charge.take.min(MOST + 1));
     }
+    for (start, (_, at)) in places.iter().filter_map(|place| Some((place.start, place.slice?))) {
+        numbers.push(start).push(at);
+    }
     record.nested(|record| row::pack(ask.if_lost, record));
-    let mut pack = Pack::with_capacity(16);
-    settings(&mut pack, config);
-    let size = (5 + plain, record.as_bytes().len() + BYTES * (2 + places.len()));
-    let mut command = command(script, names, Some(&names.fresh), &places, size);
-    command.arg(pack.as_bytes()).arg(record.as_bytes()).arg(numbers.as_bytes());
+    let size = (5 + 2 * places.len(), record.as_bytes().len() + BYTES * (2 + places.len()));
+    let mut command = command(script, names, Some(&names.fresh), size);
+    command.arg(settings.as_bytes()).arg(record.as_bytes()).arg(numbers.as_bytes());
     command.arg(open(ask.charges)).arg(&hold);
-    fields(&mut command, &places[..plain], names);
+    if is_usual {
+        fields(&mut command, &places);
+    }
     (script, command)
 }
 
-/// What accounts are called in the state.
-fn fields(command: &mut Cmd, places: &[Place<'_>], names: &Names) {
+/// What accounts are called in the state, then what the slices of those that roll are called.
+fn fields(command: &mut Cmd, places: &[Place<'_>]) {
     let mut name = Vec::with_capacity(64);
     for place in places {
-        command.arg(names.of(place, &mut name));
+        command.arg(place.in_state(&mut name));
+    }
+    for place in places {
+        if let Some(slice) = place.slice_in_state(&mut name) {
+            command.arg(slice);
+        }
     }
 }
 
@@ -132,31 +129,41 @@ pub(super) fn reserved(answer: &Value) -> Result<Reserved, StoreError> {
     }
 }
 
-pub(super) fn settle(ask: &Settlement<'_>, names: &Names, config: &RedisConfig) -> (&'static Script, Cmd) {
+pub(super) fn settle(ask: &Settlement<'_>, names: &Names, settings: &Pack) -> (&'static Script, Cmd) {
     let places = Place::all(ask.charges, ask.hold);
-    let is_plain = places.iter().all(|place| place.slice.is_none())
-        && ask.charges.iter().all(|charge| charge.from.is_none());
-    let (script, plain) = scripts::SETTLE.of(places.len(), is_plain);
-    let mut rest = Pack::with_capacity(32 + BYTES * (places.len() - plain));
-    rest.array(2);
-    settings(&mut rest, config).array(places.len());
-    let mut numbers = Numbers::with_capacity(2 * places.len());
+    let draws = ask.charges.iter().any(|charge| charge.from.is_some());
+    let (script, is_usual) = if draws {
+        (scripts::SETTLE.none(), false)
+    } else {
+        scripts::SETTLE.of(places.iter().map(Place::rolls))
+    };
+    let mut rest = Pack::with_capacity(32 + if is_usual { 16 } else { BYTES } * places.len());
+    rest.array(2).already(settings).array(places.len());
+    let mut numbers = Numbers::with_capacity(3 * places.len());
     for (index, (charge, place)) in ask.charges.iter().zip(&places).enumerate() {
         let actual = ask.actual.get(index).copied().unwrap_or_default();
         numbers.push(actual.min(MOST)).push(charge.take.min(MOST));
-        match &charge.from {
-            _ if plain > 0 => rest.number(place.ttl_ms),
-            None => rest.array(1).account(place, 0, 0),
-            Some(draw) => {
+        match (&charge.from, place.slice) {
+            (_, None) if is_usual => rest.number(place.ttl_ms),
+            (_, Some((step, _))) if is_usual => {
+                rest.array(3).number(place.ttl_ms).number(step).number(place.start)
+            }
+            (None, _) => rest.array(1).account(place, 0, 0),
+            (Some(draw), _) => {
                 rest.array(4).account(place, 0, 0).bytes(&named(draw.lease)[2..]);
                 rest.number(draw.left.min(MOST)).nested(|rest| row::pack(&draw.if_lost, rest))
             }
         };
     }
-    let size = (4 + plain + ask.rows.len(), BYTES * (2 + places.len() + ask.rows.len()));
-    let mut command = command(script, names, Some(&names.written), &places, size);
+    for (_, at) in places.iter().filter_map(|place| place.slice) {
+        numbers.push(at);
+    }
+    let size = (4 + 2 * places.len() + ask.rows.len(), BYTES * (2 + places.len() + ask.rows.len()));
+    let mut command = command(script, names, Some(&names.written), size);
     command.arg(rest.as_bytes()).arg(numbers.as_bytes()).arg(open(ask.charges)).arg(&named(ask.hold));
-    fields(&mut command, &places[..plain], names);
+    if is_usual {
+        fields(&mut command, &places);
+    }
     for row in ask.rows {
         let mut packed = Pack::with_capacity(2 * BYTES);
         row::pack(row, &mut packed);
@@ -196,7 +203,7 @@ fn numbers(answer: &Value) -> Option<Vec<u64>> {
 }
 
 pub(super) fn renew(holds: &[HoldId], lease: Duration, names: &Names) -> Cmd {
-    let mut command = command(&scripts::RENEW, names, None, &[], (1 + holds.len(), 64 * holds.len()));
+    let mut command = command(&scripts::RENEW, names, None, (1 + holds.len(), 64 * holds.len()));
     command.arg(millis(lease));
     for hold in holds {
         command.arg(&named(*hold)[2..]);
@@ -208,10 +215,10 @@ pub(super) fn balances_of<'a>(accounts: &'a [(AccountKey, Window)], now_ms: u64,
     let place = |charged: &'a (AccountKey, Window)| Place::of(&charged.0, &charged.1, now_ms);
     let places: Vec<Place<'_>> = accounts.iter().map(place).collect();
     let size = (3 * accounts.len(), BYTES * accounts.len());
-    let mut command = command(&scripts::BALANCES, names, None, &places, size);
+    let mut command = command(&scripts::BALANCES, names, None, size);
     let mut name = Vec::new();
     for place in &places {
-        command.arg(names.of(place, &mut name)).arg(place.start).arg(place.slice.map_or(0, |(step, _)| step));
+        command.arg(place.in_state(&mut name)).arg(place.start).arg(place.slice.map_or(0, |(step, _)| step));
     }
     command
 }
@@ -220,19 +227,15 @@ pub(super) fn balances(numbers: &[u64]) -> Vec<Balance> {
     numbers.chunks_exact(2).map(|pair| Balance { spent: pair[0], reserved: pair[1] }).collect()
 }
 
-pub(super) fn expire(names: &Names, config: &RedisConfig) -> Cmd {
-    let mut pack = Pack::with_capacity(16);
-    settings(&mut pack, config);
-    let mut command = command(&scripts::EXPIRE, names, None, &[], (3, BYTES));
-    command.arg(LOST_AT_ONCE).arg(LOOKED_AT_ONCE).arg(pack.as_bytes());
+pub(super) fn expire(names: &Names, settings: &Pack) -> Cmd {
+    let mut command = command(&scripts::EXPIRE, names, None, (3, BYTES));
+    command.arg(LOST_AT_ONCE).arg(LOOKED_AT_ONCE).arg(settings.as_bytes());
     command
 }
 
-pub(super) fn collect(names: &Names, config: &RedisConfig) -> Cmd {
-    let mut pack = Pack::with_capacity(16);
-    settings(&mut pack, config);
-    let mut command = command(&scripts::COLLECT, names, None, &[], (2, BYTES));
-    command.arg(LOOKED_AT_ONCE).arg(pack.as_bytes());
+pub(super) fn collect(names: &Names, settings: &Pack) -> Cmd {
+    let mut command = command(&scripts::COLLECT, names, None, (2, BYTES));
+    command.arg(LOOKED_AT_ONCE).arg(settings.as_bytes());
     command
 }
 

@@ -20,8 +20,9 @@ struct Inner {
     connecting: tokio::sync::Mutex<()>,
 }
 
+/// A connection that is made.
 #[derive(Clone)]
-struct Open {
+pub(super) struct Open {
     connection: MultiplexedConnection,
     clock: ServerClock,
 }
@@ -37,6 +38,17 @@ struct ServerClock {
 /// Nothing waits for longer than this; whoever asks has a timeout of its own, which is shorter.
 const LONGEST: Duration = Duration::from_secs(5);
 
+impl Open {
+    /// What the server's clock shows now: as it was told last, and the time that has passed here since.
+    ///
+    /// To ask it in each script would cost as much as all numbers. Where a hold's beginning matters, the server keeps it
+    /// between two moments that it knows itself, however wrong this is: a machine may have slept.
+    pub(super) fn server_ms(&self) -> u64 {
+        let since = u64::try_from(self.clock.asked.elapsed().as_millis()).unwrap_or_default();
+        self.clock.told_ms.saturating_add(since)
+    }
+}
+
 impl Connection {
     pub(super) fn new(client: Client) -> Self {
         Self(Arc::new(Inner { client, open: Mutex::new(None), connecting: tokio::sync::Mutex::new(()) }))
@@ -48,7 +60,16 @@ impl Connection {
         script: &Script,
         command: &Cmd,
     ) -> Result<T, StoreError> {
-        let mut connection = self.get().await?.connection;
+        self.run_over(self.get().await?, script, command).await
+    }
+
+    pub(super) async fn run_over<T: FromRedisValue>(
+        &self,
+        open: Open,
+        script: &Script,
+        command: &Cmd,
+    ) -> Result<T, StoreError> {
+        let mut connection = open.connection;
         match command.query_async(&mut connection).await {
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
                 let mut load = redis::cmd("SCRIPT");
@@ -66,20 +87,6 @@ impl Connection {
         command.query_async(&mut connection).await.map_err(|error| self.failed(error))
     }
 
-    /// What the server's clock shows now: as it was told last, and the time that has passed here since.
-    ///
-    /// To ask it in each script would cost as much as all numbers. Where a hold's beginning matters, the server keeps it
-    /// between two moments that it knows itself, however wrong this is: a machine may have slept.
-    pub(super) async fn server_ms(&self) -> Result<u64, StoreError> {
-        let known = self.open().as_ref().map(|open| open.clock);
-        let ServerClock { asked, told_ms } = match known {
-            Some(clock) => clock,
-            None => self.get().await?.clock,
-        };
-        let since = u64::try_from(asked.elapsed().as_millis()).unwrap_or_default();
-        Ok(told_ms.saturating_add(since))
-    }
-
     /// The server, asked then, has told its time.
     pub(super) fn told(&self, asked: Instant, told_ms: u64) {
         if let Some(open) = &mut *self.open() {
@@ -93,7 +100,7 @@ impl Connection {
         drop(lost);
     }
 
-    async fn get(&self) -> Result<Open, StoreError> {
+    pub(super) async fn get(&self) -> Result<Open, StoreError> {
         if let Some(connection) = self.known() {
             return Ok(connection);
         }

@@ -21,6 +21,7 @@ use tokio::time::Instant;
 pub use self::config::{InvalidRedis, RedisConfig};
 use self::connection::Connection;
 use self::names::Names;
+use self::pack::Pack;
 use super::{
     AccountKey, Answer, Balance, BudgetStore, ExpiredHold, HoldId, Reservation, Reserved, Settled,
     Settlement, StoreError, Window,
@@ -48,6 +49,8 @@ pub struct RedisStore(Arc<Inner>);
 struct Inner {
     connection: Connection,
     config: RedisConfig,
+    /// What scripts are told of them.
+    settings: Pack,
     names: Names,
     /// How many rows were written since they were collected.
     written: AtomicUsize,
@@ -88,24 +91,25 @@ impl RedisStore {
         if config.tag.is_empty() || config.tag.contains(['{', '}']) {
             return Err(InvalidRedis::Tag(config.tag));
         }
-        let names = Names::new(&config.tag);
-        Ok(Self(Arc::new(Inner { connection, config, names, written: AtomicUsize::new(0) })))
+        let (names, settings) = (Names::new(&config.tag), ask::settings(&config));
+        Ok(Self(Arc::new(Inner { connection, config, settings, names, written: AtomicUsize::new(0) })))
     }
 }
 
 impl BudgetStore for RedisStore {
     fn reserve<'a>(&'a self, ask: Reservation<'a>) -> Answer<'a, Result<Reserved, StoreError>> {
-        let Inner { connection, config, names, .. } = &*self.0;
+        let Inner { connection, settings, names, .. } = &*self.0;
         Answer::later(async move {
-            let (script, command) = ask::reserve(&ask, names, config, connection.server_ms().await?);
-            ask::reserved(&connection.run(script, &command).await?)
+            let open = connection.get().await?;
+            let (script, command) = ask::reserve(&ask, names, settings, open.server_ms());
+            ask::reserved(&connection.run_over(open, script, &command).await?)
         })
     }
 
     fn settle<'a>(&'a self, settlement: Settlement<'a>) -> Answer<'a, Result<Settled, StoreError>> {
-        let Inner { connection, config, names, .. } = &*self.0;
+        let Inner { connection, settings, names, .. } = &*self.0;
         Answer::later(async move {
-            let (script, command) = ask::settle(&settlement, names, config);
+            let (script, command) = ask::settle(&settlement, names, settings);
             let settled = ask::settled(&connection.run(script, &command).await?);
             self.collect_behind(settlement.rows.len());
             settled
@@ -129,9 +133,9 @@ impl BudgetStore for RedisStore {
     }
 
     fn expire(&self, _now_ms: u64) -> Answer<'_, Result<Vec<ExpiredHold>, StoreError>> {
-        let Inner { connection, config, names, .. } = &*self.0;
+        let Inner { connection, settings, names, .. } = &*self.0;
         Answer::later(async move {
-            let (asked, command) = (Instant::now(), ask::expire(names, config));
+            let (asked, command) = (Instant::now(), ask::expire(names, settings));
             let lost: Vec<Value> = connection.run(&scripts::EXPIRE, &command).await?;
             let (now, lost) = lost.split_first().ok_or_else(|| ask::damaged("the answer to a look"))?;
             connection.told(asked, ask::number(now).ok_or_else(|| ask::damaged("the time"))?);
@@ -193,9 +197,9 @@ impl BudgetStore for RedisStore {
 impl RedisStore {
     /// Puts the rows that were written in the stream and the totals.
     async fn collect(&self) -> Result<(), StoreError> {
-        let Inner { connection, config, names, written } = &*self.0;
+        let Inner { connection, settings, names, written, .. } = &*self.0;
         written.store(0, Ordering::Relaxed);
-        let command = ask::collect(names, config);
+        let command = ask::collect(names, settings);
         loop {
             let asked = Instant::now();
             let (now, more): (u64, u64) = connection.run(&scripts::COLLECT, &command).await?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::super::{AccountKey, Charge, HoldId, Window};
 
-/// The keys that are named outside of the scripts: `lua/common.lua` says what each is. The number is that of the form in which
+/// The keys that are named outside of the scripts: `lua/common.lua` and `lua/rolling.lua` say what each is. The number is that of the form in which
 /// things are kept: what is kept in another form has other keys.
 pub(super) struct Names {
     prefix: String,
@@ -35,7 +35,7 @@ const LONGEST_MS: u64 = 100 * 366 * 86_400_000;
 
 impl Names {
     pub(super) fn new(tag: &str) -> Self {
-        let prefix = format!("{{{tag}}}:budget:2:");
+        let prefix = format!("{{{tag}}}:budget:3:");
         let name = |name: &str| format!("{prefix}{name}");
         Self {
             state: name("state"),
@@ -45,22 +45,6 @@ impl Names {
             days: name("days"),
             prefix,
         }
-    }
-
-    /// The key of a rolling account, or what another is called in the state.
-    pub(super) fn of<'a>(&self, place: &Place<'_>, name: &'a mut Vec<u8>) -> &'a [u8] {
-        name.clear();
-        if place.slice.is_some() {
-            for part in [&self.prefix, "w:", place.name] {
-                name.extend_from_slice(part.as_bytes());
-            }
-        } else {
-            for part in ["a|", place.name, "|"] {
-                name.extend_from_slice(part.as_bytes());
-            }
-            push_decimal(name, place.start);
-        }
-        name
     }
 
     /// The day of the key of its totals.
@@ -83,6 +67,23 @@ pub(super) fn push_decimal(text: &mut Vec<u8>, mut number: u64) {
 }
 
 impl<'a> Place<'a> {
+    /// What an account is called in the state.
+    pub(super) fn in_state<'b>(&self, name: &'b mut Vec<u8>) -> &'b [u8] {
+        match self.slice {
+            Some(_) => written(name, b"w|", self.name, None),
+            None => written(name, b"a|", self.name, Some(self.start)),
+        }
+    }
+
+    /// What its slice is called there, if it rolls.
+    pub(super) fn slice_in_state<'b>(&self, name: &'b mut Vec<u8>) -> Option<&'b [u8]> {
+        self.slice.map(|(_, at)| written(name, b"s|", self.name, Some(at)))
+    }
+
+    pub(super) fn rolls(&self) -> bool {
+        self.slice.is_some()
+    }
+
     /// Where what is counted at this time stands.
     pub(super) fn of(account: &'a AccountKey, window: &Window, now_ms: u64) -> Self {
         let grace = GRACE.as_millis() as u64;
@@ -100,6 +101,17 @@ impl<'a> Place<'a> {
         let place = |charge: &'a Charge| Self::of(&charge.account, &charge.window, hold.made_ms());
         charges.iter().map(place).collect()
     }
+}
+
+fn written<'b>(to: &'b mut Vec<u8>, kind: &[u8], name: &str, number: Option<u64>) -> &'b [u8] {
+    to.clear();
+    to.extend_from_slice(kind);
+    to.extend_from_slice(name.as_bytes());
+    if let Some(number) = number {
+        to.push(b'|');
+        push_decimal(to, number);
+    }
+    to
 }
 
 impl fmt::Debug for Names {

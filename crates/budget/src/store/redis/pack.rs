@@ -55,6 +55,12 @@ impl Pack {
         self
     }
 
+    /// What was written before.
+    pub(super) fn already(&mut self, pack: &Self) -> &mut Self {
+        self.0.extend_from_slice(&pack.0);
+        self
+    }
+
     /// An account as it stands in a record, with so much taken of it and booked when it is lost.
     pub(super) fn account(&mut self, place: &Place<'_>, take: u64, if_lost: u64) -> &mut Self {
         let (step, at) = place.slice.unwrap_or((0, place.start));

@@ -21,6 +21,9 @@ for _, window in ipairs(over) do
     redis.call('ZREM', WINDOWS, window)
   end
 end
+for _, name in ipairs(redis.call('ZRANGEBYSCORE', ROLLING, '-inf', decimal(now_ms()), 'LIMIT', 0, most)) do
+  forget_rolling(name)
+end
 gather(most)
 collect(most, settings)
 return lost

@@ -8,7 +8,7 @@ if not letter and is_ended(hold) then return {2} end
 local function look()
   local answer = {}
   for i, account in ipairs(accounts) do
-    local spent, reserved = stands(account, true)
+    local spent, reserved = stands(account)
     local limit, take = struct.unpack('<dd', ARGV[3], 16 * i - 7)
     if letter then take = 0 end
     if not letter and spent + reserved + take > limit then return nil, account, spent, reserved, i end
@@ -31,25 +31,18 @@ if not answer then
   end
 end
 if not answer then
-  local rolls, key, field, slice = full[STEP] ~= 0, STATE, nil, '.'
-  if rolls then
-    key, field, slice = place(full), 'x', '.' .. full[AT]
-  else
-    field = 'x|' .. string.sub(place(full), 3)
-  end
-  local first = redis.call('HGET', key, field) ~= slice
+  local rolls = full[STEP] ~= 0
+  local field, slice = (rolls and 'y|' or 'x|') .. string.sub(place(full), 3), '.' .. full[AT]
+  local first = redis.call('HGET', STATE, field) ~= slice
   if first then
-    redis.call('HSET', key, field, slice)
-    if rolls then
-      redis.call('PEXPIRE', key, full[TTL])
-    else
-      forget_in(full[TTL], field)
-    end
+    redis.call('HSET', STATE, field, slice)
+    if not rolls then forget_in(full[TTL], field) end
   end
   return {0, index - 1, spent, reserved, first and 1 or 0}
 end
 if letter then return answer end
 
+check(accounts)
 for _, account in ipairs(accounts) do change(account, 0, account[TAKE]) end
 redis.call('HSET', STATE, ARGV[5], ARGV[4], 'l:' .. hold, ARGV[2])
 redis.call('ZADD', DUE, decimal(now_ms() + record[LEASE]), hold)

@@ -18,16 +18,22 @@ end
 
 -- The accounts: those of the hold, and of one that nobody knows here those of the settlement.
 local accounts = record and record[ACCOUNTS] or {}
+local places = 16 * COUNT + 1
 for i, charge in ipairs(details) do
-  local account = COUNT > 0 and {[TTL] = charge, [STEP] = 0, field = ARGV[4 + i]} or charge[1]
+  local account = charge
+  if COUNT == 0 then
+    account = charge[1]
+  elseif type(charge) == 'number' then
+    account = {[TTL] = charge, [STEP] = 0, field = ARGV[4 + i]}
+  else
+    account = {[NAME] = string.sub(ARGV[4 + i], 3), [TTL] = charge[1], [STEP] = charge[2], [START] = charge[3]}
+    account[AT], places = struct.unpack('<d', ARGV[2], places)
+  end
   accounts[i] = accounts[i] or account
   -- The window may have rolled on since.
   accounts[i][START] = account[START]
 end
--- What cannot be read is an error before anything has changed.
-for _, account in ipairs(accounts) do
-  if account[STEP] == 0 then counted(place(account)) end
-end
+check(accounts)
 
 for _, charge in ipairs(details) do
   if COUNT == 0 and charge[2] then draw(charge[2], charge[3], charge[4]) end
@@ -49,12 +55,12 @@ for i, account in ipairs(accounts) do
   else
     spent, reserved = change(account, actual, letter and -account[TAKE] or 0)
   end
-  if account[STEP] ~= 0 and details[i] then spent, reserved = stands(account) end
+  if account[STEP] ~= 0 and details[i] then spent, reserved = stands(account, account[AT]) end
   if details[i] then answer[i] = struct.pack('<dd', spent, reserved) end
 end
 answer = table.concat(answer)
 
-for i = COUNT + 5, #ARGV do redis.call('RPUSH', WRITTEN, ARGV[i]) end
+for i = COUNT + SLICES + 5, #ARGV do redis.call('RPUSH', WRITTEN, ARGV[i]) end
 redis.call('HDEL', STATE, 'l:' .. hold)
 redis.call('HSET', STATE, ARGV[4], '!')
 -- From there it goes to the sets of the ended; at once if nobody takes it for a new one.
