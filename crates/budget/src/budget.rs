@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use mainstay_metering::Reserve;
+use mainstay_metering::{NanoUsd, Reserve};
 use mainstay_provider_core::{Call, Error, Subject};
 use tokio::time::Instant;
 
 use crate::book::{Account, LimitBook};
 use crate::forecast::exhausted_at;
 use crate::limit::Limit;
+use crate::outbox::Behind;
 use crate::plan::{Amounts, Plan};
 use crate::refusal;
 use crate::shared::Core;
@@ -66,8 +67,12 @@ pub struct Stats {
     pub lost: u64,
     /// Calls of which something was counted here, because a provider told no usage.
     pub estimated: u64,
+    /// What calls of this process have cost at their end, booked or not yet; of models whose price is known.
+    pub spent: NanoUsd,
     /// Calls that are not booked yet because the store is slow or away.
     pub owed: u64,
+    /// For how long the oldest of them waits; zero if none does.
+    pub owed_for: Duration,
     /// Calls that could not be kept until the store was back.
     pub dropped: u64,
     /// The same of the store, if it is not in this process.
@@ -182,20 +187,27 @@ impl Budget {
     }
 
     /// Reaches the store, and makes what it needs there (PostgreSQL's tables take longer than a call may wait): at the start
-    /// of a process.
+    /// of a process. What is seen to from time to time is seen to from then on.
     ///
     /// # Errors
-    /// The store does not answer within 2 s. Calls go their limits' ways then, until it does.
+    /// The store does not answer within 2 s. It counts as away then, calls go their limits' ways, and it is looked at until it
+    /// does.
     pub async fn ping(&self) -> Result<(), StoreError> {
         const LONGEST: Duration = Duration::from_secs(2);
-        tokio::time::timeout(LONGEST, self.0.store.ping()).await.unwrap_or(Err(StoreError::TimedOut))
+        let reached = tokio::time::timeout(LONGEST, self.0.store.ping()).await;
+        let reached = reached.unwrap_or(Err(StoreError::TimedOut));
+        if let (Some(guard), Err(error)) = (&self.0.guard, &reached) {
+            guard.missed(error);
+        }
+        self.0.keep();
+        reached
     }
 
     /// Figures since the beginning.
     pub fn stats(&self) -> Stats {
         let core = &self.0;
         let get = |count: &std::sync::atomic::AtomicU64| count.load(Ordering::Relaxed);
-        let (owed, dropped) = core.outbox.figures();
+        let Behind { owed, oldest, dropped } = core.outbox.behind();
         let store = core.guard.as_ref().map(|guard| {
             let counts = guard.counts();
             StoreStats {
@@ -217,7 +229,9 @@ impl Budget {
             late: get(&core.counts.late),
             lost: get(&core.counts.lost),
             estimated: get(&core.counts.estimated),
+            spent: NanoUsd::from_nanos(get(&core.counts.spent)),
             owed: owed as u64,
+            owed_for: oldest,
             dropped,
             store,
         }

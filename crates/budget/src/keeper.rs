@@ -11,6 +11,8 @@ use crate::store::{Reserved, StoreError};
 
 /// At least so long between two rounds.
 const REST: Duration = Duration::from_millis(100);
+/// At most so long while the store is away. How often it is looked at is decided elsewhere; nothing else costs anything then.
+const AWAY: Duration = Duration::from_secs(1);
 /// So many holds are renewed at once.
 const AT_ONCE: usize = 1_000;
 
@@ -117,6 +119,8 @@ async fn keep_house(core: Weak<Core>) {
         let guard = core.upgrade().and_then(|core| core.guard.clone());
         match guard {
             Some(guard) => {
+                // Where nobody calls, nobody else looks whether the store is back.
+                let pause = if guard.is_open() { pause.min(AWAY) } else { pause };
                 guard.woken(pause).await;
                 tokio::time::sleep(REST).await;
             }

@@ -22,9 +22,15 @@ pub(crate) struct Owed {
     pub(crate) rows: Vec<Arc<UsageRow>>,
     /// Whether it is of a time when the store was away.
     pub(crate) is_late: bool,
+    /// Since when it waits; none before it does.
+    since: Option<Instant>,
 }
 
 impl Owed {
+    pub(crate) fn new(hold: HoldId, plan: Plan, actual: Vec<u64>, rows: Vec<Arc<UsageRow>>) -> Self {
+        Self { hold, plan, actual, rows, is_late: false, since: None }
+    }
+
     pub(crate) fn settlement(&self, now_ms: u64) -> Settlement<'_> {
         let Self { hold, plan, actual, rows, .. } = self;
         Settlement { hold: *hold, charges: &plan.charges, actual, rows, now_ms }
@@ -45,11 +51,21 @@ struct State {
     waiting: VecDeque<Owed>,
     /// Tasks that book.
     workers: usize,
-    /// What they have in their hands.
-    in_hand: usize,
+    /// What they have in their hands: since when each waits.
+    in_hand: Vec<Option<Instant>>,
     /// How many of them are late.
     late: usize,
     dropped: u64,
+}
+
+/// How much is not booked yet.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Behind {
+    pub(crate) owed: usize,
+    /// For how long the oldest of it waits.
+    pub(crate) oldest: Duration,
+    /// How much was dropped since the beginning.
+    pub(crate) dropped: u64,
 }
 
 const MOST_WORKERS: usize = 16;
@@ -63,7 +79,8 @@ impl Outbox {
     }
 
     /// Takes one to be booked; gives back the oldest if there are too many.
-    fn put(&self, owed: Owed) -> (bool, Option<Owed>) {
+    fn put(&self, mut owed: Owed) -> (bool, Option<Owed>) {
+        owed.since = Some(Instant::now());
         let mut state = self.lock();
         state.late += usize::from(owed.is_late);
         state.waiting.push_back(owed);
@@ -79,17 +96,17 @@ impl Outbox {
         let mut state = self.lock();
         let next = state.waiting.pop_front();
         match &next {
-            Some(_) => state.in_hand += 1,
+            Some(owed) => state.in_hand.push(owed.since),
             None => state.workers -= 1,
         }
         next
     }
 
-    fn is_booked(&self, was_late: bool) {
+    fn is_booked(&self, owed: &Owed) {
         let mut state = self.lock();
-        state.in_hand -= 1;
-        state.late -= usize::from(was_late);
-        if state.is_empty() {
+        state.leaves_hand(owed);
+        state.late -= usize::from(owed.is_late);
+        if state.owed() == 0 {
             drop(state);
             self.empty.notify_waiters();
         }
@@ -99,17 +116,23 @@ impl Outbox {
     fn put_back(&self, mut owed: Owed) -> bool {
         let mut state = self.lock();
         state.late += usize::from(!std::mem::replace(&mut owed.is_late, true));
-        state.waiting.push_front(owed);
-        state.in_hand -= 1;
+        state.comes_back(owed);
         let goes_on = state.workers == 1;
         state.workers -= usize::from(!goes_on);
         goes_on
     }
 
-    /// How many are not booked, and how many were dropped since the beginning.
-    pub(crate) fn figures(&self) -> (usize, u64) {
+    /// How much is not booked yet.
+    pub(crate) fn behind(&self) -> Behind {
         let state = self.lock();
-        (state.waiting.len() + state.in_hand, state.dropped)
+        // Each worker may have put one back; those behind them are in their order.
+        let waiting = state.waiting.iter().take(MOST_WORKERS).map(|owed| owed.since);
+        let oldest = waiting.chain(state.in_hand.iter().copied()).flatten().min();
+        Behind {
+            owed: state.owed(),
+            oldest: oldest.map_or(Duration::ZERO, |since| since.elapsed()),
+            dropped: state.dropped,
+        }
     }
 
     /// Whether something is not booked yet that is of a time when the store was away. A process that is busy always has
@@ -122,9 +145,9 @@ impl Outbox {
     pub(crate) async fn emptied(&self, until: Instant) -> usize {
         loop {
             let told = self.empty.notified();
-            let left = self.figures().0;
+            let left = self.lock().owed();
             if left == 0 || timeout_at(until, told).await.is_err() {
-                return self.figures().0;
+                return self.lock().owed();
             }
         }
     }
@@ -135,8 +158,20 @@ impl Outbox {
 }
 
 impl State {
-    fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.in_hand == 0
+    fn owed(&self) -> usize {
+        self.waiting.len() + self.in_hand.len()
+    }
+
+    fn leaves_hand(&mut self, owed: &Owed) {
+        if let Some(place) = self.in_hand.iter().position(|since| *since == owed.since) {
+            self.in_hand.swap_remove(place);
+        }
+    }
+
+    /// From a hand, to be the first again.
+    fn comes_back(&mut self, owed: Owed) {
+        self.leaves_hand(&owed);
+        self.waiting.push_front(owed);
     }
 
     /// Counts one worker more if there is work for it.
@@ -225,8 +260,9 @@ impl InHand<'_> {
     }
 
     fn booked(mut self) {
-        let was_late = self.owed.take().is_some_and(|owed| owed.is_late);
-        self.outbox.is_booked(was_late);
+        if let Some(owed) = self.owed.take() {
+            self.outbox.is_booked(&owed);
+        }
     }
 
     fn put_back(mut self) -> bool {
@@ -237,9 +273,7 @@ impl InHand<'_> {
 impl Drop for InHand<'_> {
     fn drop(&mut self) {
         if let Some(owed) = self.owed.take() {
-            let mut state = self.outbox.lock();
-            state.waiting.push_front(owed);
-            state.in_hand -= 1;
+            self.outbox.lock().comes_back(owed);
         }
     }
 }

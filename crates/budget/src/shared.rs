@@ -54,6 +54,8 @@ pub(crate) struct Counts {
     pub(crate) late: AtomicU64,
     pub(crate) lost: AtomicU64,
     pub(crate) estimated: AtomicU64,
+    /// What calls have cost, in nano-dollars.
+    pub(crate) spent: AtomicU64,
 }
 
 pub(crate) fn one(count: &AtomicU64) {
@@ -225,12 +227,15 @@ impl Core {
         if rows.iter().any(|row| row.estimated) {
             one(&self.counts.estimated);
         }
+        if amounts.nanos > 0 {
+            self.counts.spent.fetch_add(amounts.nanos, Ordering::Relaxed);
+        }
         let actual = plan.booked(amounts);
         if let Some(guard) = &self.guard {
             guard.ended(hold, &mut plan, &actual, way);
-            return self.owe(Owed { hold, plan, actual, rows, is_late: false });
+            return self.owe(Owed::new(hold, plan, actual, rows));
         }
-        let owed = Owed { hold, plan, actual, rows, is_late: false };
+        let owed = Owed::new(hold, plan, actual, rows);
         let answer = self.store.settle(owed.settlement(self.clock.now_ms())).now();
         match answer {
             Some(Ok(settled)) => self.booked(&owed, &settled),

@@ -12,6 +12,7 @@ use faulty::{Fault, Faulty};
 use mainstay_budget::{
     Budget, BudgetLayer, Budgeted, Limit, LimitBook, Period, RowStatus, RowsQuery, WhenStoreFails,
 };
+use mainstay_metering::NanoUsd;
 use mainstay_provider_core::test_kit::{Piece, Scripted, Step};
 use mainstay_provider_core::{
     BoxFuture, EmbedCall, EmbedReply, EmbedRequest, Error, ErrorKind, Provider, Usage,
@@ -112,6 +113,55 @@ async fn figures_say_how_many_calls_hold_something_now() {
     assert_eq!(held(), 1);
     drop(second);
     assert_eq!((held(), process.budget.stats().owed), (0, 3), "what is over is owed");
+}
+
+// S3: how far the books are behind is visible: how much waits, and for how long; what was spent is known all the same.
+#[tokio::test(start_paused = true)]
+async fn figures_say_how_far_the_books_are_behind() {
+    let store = Faulty::new();
+    let process = Process::new(&store, tokens(WhenStoreFails::Open));
+    process.ask().await.unwrap();
+    process.settled().await;
+    let stats = process.budget.stats();
+    assert_eq!((stats.owed, stats.owed_for), (0, Duration::ZERO));
+    let of_one = stats.spent;
+    assert!(of_one > NanoUsd::ZERO);
+    store.set(Fault::Refuses);
+    assert_eq!(process.admitted(3).await, 3);
+    sleep(MS(2_000)).await;
+    assert_eq!(process.admitted(4).await, 4);
+    sleep(MS(1_000)).await;
+    let stats = process.budget.stats();
+    assert_eq!((stats.owed, stats.spent), (7, NanoUsd::from_nanos(8 * of_one.as_nanos())));
+    assert!((MS(3_000)..MS(3_200)).contains(&stats.owed_for), "{stats:?}");
+    store.set(Fault::None);
+    process.settled().await;
+    let stats = process.budget.stats();
+    assert_eq!((stats.owed, stats.owed_for), (0, Duration::ZERO), "{stats:?}");
+}
+
+// S2: who reaches for the store at the start of the process knows then, and nobody has to call for its return to be seen.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_away_from_the_start_is_known_to_be_and_so_is_its_return() {
+    let store = Faulty::new();
+    for fault in [Fault::Refuses, Fault::Frozen] {
+        store.set(fault);
+        let process = Process::new(&store, tokens(WhenStoreFails::Open));
+        let is_away = || process.budget.stats().store.unwrap().is_away;
+        assert!(!is_away(), "nobody has asked it");
+        process.budget.ping().await.unwrap_err();
+        assert!(is_away());
+        assert_eq!(process.heard.count("budget.store_down"), 1);
+        sleep(MS(10_000)).await;
+        assert!(is_away());
+        store.set(Fault::None);
+        sleep(MS(9_000)).await;
+        assert!(!is_away(), "{fault:?}");
+        assert_eq!(process.heard.count("budget.store_back"), 1);
+    }
+    let process = Process::new(&store, tokens(WhenStoreFails::Open));
+    process.budget.ping().await.unwrap();
+    assert!(!process.budget.stats().store.unwrap().is_away);
 }
 
 // S1: whoever has always something to settle is not without a share for that.

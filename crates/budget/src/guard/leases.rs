@@ -106,7 +106,7 @@ impl Lease {
     /// Gives back what is left of it.
     pub(crate) fn given_back(self) -> Owed {
         let plan = Plan { accounts: vec![self.account], charges: vec![self.charge] };
-        Owed { hold: self.hold, plan, actual: vec![0], rows: Vec::new(), is_late: false }
+        Owed::new(self.hold, plan, vec![0], Vec::new())
     }
 
     fn left(&self) -> u64 {

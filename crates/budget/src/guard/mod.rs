@@ -28,11 +28,12 @@ struct Inner {
     store: Arc<dyn BudgetStore>,
     /// The most that anybody waits for it.
     longest: Duration,
+    trip_after: u32,
     circuit: Mutex<StoreCircuit>,
     leases: Leases,
     /// The holds of this process that are open in the store: their leases are renewed.
     open: Mutex<HashSet<HoldId>>,
-    /// There is something to do: the store is back, or an account wants a lease.
+    /// There is something to do: the store is back, or gone, or an account wants a lease.
     wake: Notify,
     events: Events,
     counts: Counts,
@@ -78,6 +79,7 @@ impl Guard {
         Self(Arc::new(Inner {
             store,
             longest,
+            trip_after,
             circuit: Mutex::new(StoreCircuit::new(trip_after)),
             leases: Leases::default(),
             open: Mutex::default(),
@@ -205,13 +207,24 @@ impl Guard {
     }
 
     fn failed(&self, error: &StoreError) {
+        self.failed_times(error, 1);
+    }
+
+    /// It was not reached by who had more time than a call: that is as good as all the failures after which it is left alone.
+    pub(crate) fn missed(&self, error: &StoreError) {
+        self.failed_times(error, self.0.trip_after);
+    }
+
+    fn failed_times(&self, error: &StoreError, times: u32) {
         let timed_out = matches!(error, StoreError::TimedOut);
         one(if timed_out { &self.0.counts.timeouts } else { &self.0.counts.failures });
         self.0.store.timed_out();
-        if self.0.circuit().failed(Instant::now()) {
+        let is_away = (0..times).any(|_| self.0.circuit().failed(Instant::now()));
+        if is_away {
             one(&self.0.counts.outages);
             let reason = if timed_out { "timeout" } else { "failure" };
             self.0.events.send(|| Event::new("budget.store_down", Severity::Alert).with("reason", reason));
+            self.0.wake.notify_one();
         }
     }
 

@@ -52,6 +52,16 @@ pub(super) static ALL: &[Metric] = &[
         "Ends of calls that are not booked yet; while the store is away they add up.",
         |at| Some(at.budget?.owed.into()),
     ),
+    gauge(
+        "mainstay_budget_settlements_waiting_seconds",
+        "How long the oldest end of a call that is not booked yet has waited; 0 where there is none.",
+        |at| Some(at.budget?.owed_for.into()),
+    ),
+    counter(
+        "mainstay_budget_spent_usd_total",
+        "What calls have cost here at their end, booked or not yet, in USD; of models whose price is known.",
+        |at| Some(at.budget?.spent.into()),
+    ),
     gauge("mainstay_budget_store_up", "0 while the shared store is left alone because it failed.", |at| {
         Some((!at.budget?.store?.is_away).into())
     }),
