@@ -49,7 +49,7 @@ async fn answer<B>(app: &App, caller: &Caller, body: B, context: Context) -> Res
 where
     B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
 {
-    let mut call = Call::new(app.read_json::<ChatRequest>(body).await?).with_context(context);
+    let mut call = Call::in_context(app.read_json::<ChatRequest>(body).await?, context);
     check(call.request())?;
     caller.check_model(&call.request().model)?;
     let wants_usage = call.request().wants_usage_chunk();

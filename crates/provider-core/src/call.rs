@@ -28,19 +28,21 @@ impl Call {
         Self { request: request.into(), model: None, context: Context::default() }
     }
 
+    /// A call in this context. A context that other calls use too gives everything but its ledger of [`Attempts`]: what
+    /// failed for one call says nothing of another.
+    pub fn in_context(request: impl Into<Arc<ChatRequest>>, context: Context) -> Self {
+        Self { request: request.into(), model: None, context: context.of_one_call() }
+    }
+
     /// A call that asks `model` one question.
     pub fn ask(model: impl Into<String>, question: impl Into<String>) -> Self {
         Self::new(ChatRequest::new(model, vec![Message::user(question.into())]))
     }
 
-    /// The same call in this context. A context that other calls use too gives everything but its ledger of
-    /// [`Attempts`]: what failed for one call says nothing of another.
+    /// The same call in another context, as [`in_context`](Self::in_context).
     #[must_use]
-    pub fn with_context(mut self, mut context: Context) -> Self {
-        if !context.is_unused() {
-            context.data_mut().attempts = Attempts::default();
-        }
-        self.context = context;
+    pub fn with_context(mut self, context: Context) -> Self {
+        self.context = context.of_one_call();
         self
     }
 
@@ -153,9 +155,13 @@ impl Context {
         Arc::make_mut(&mut self.0)
     }
 
-    /// Whether nobody else holds this context or its ledger, and no attempt is in it.
-    fn is_unused(&self) -> bool {
-        Arc::strong_count(&self.0) == 1 && self.attempts.is_unused()
+    /// With a ledger of its own, unless nobody else holds this context or its ledger, and no attempt is in it.
+    fn of_one_call(mut self) -> Self {
+        let is_unused = Arc::strong_count(&self.0) == 1 && self.attempts.is_unused();
+        if !is_unused {
+            self.data_mut().attempts = Attempts::default();
+        }
+        self
     }
 
     /// The time left until the deadline; `None` when there is none, zero when it has passed.
