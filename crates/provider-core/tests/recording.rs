@@ -205,6 +205,16 @@ async fn bytes_and_back() {
     }
 }
 
+#[tokio::test]
+async fn the_answer_stays_in_the_bytes_uncopied() {
+    for recording in recordings().await {
+        let bytes = recording.to_bytes();
+        let again = Recording::from_bytes(bytes.clone()).unwrap();
+        let whole = again.whole();
+        assert!(bytes.as_ptr_range().contains(&whole.raw().unwrap().as_ptr()));
+    }
+}
+
 // S2: corrupted values are misses
 #[tokio::test]
 async fn damaged_bytes_are_no_recording() {
@@ -229,6 +239,27 @@ proptest! {
     #[test]
     fn any_bytes_are_read_without_a_panic(bytes: Vec<u8>) {
         prop_assert!(Recording::from_bytes(bytes.into()).is_none());
+    }
+
+    #[test]
+    fn bytes_that_another_has_made_with_the_right_checksum_are_read_without_a_panic(
+        which in 0..2_usize,
+        changes in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 1..4),
+        length: proptest::sample::Index,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let mut bytes = runtime.block_on(recordings())[which].to_bytes().to_vec();
+        let head = b"mainstay recording 1\n".len() + 4;
+        for (at, byte) in changes {
+            let at = head + at.index(bytes.len() - head);
+            bytes[at] = byte;
+        }
+        bytes.truncate(head + length.index(bytes.len() - head + 1));
+        let sum = crc32fast::hash(&bytes[head..]);
+        bytes[head - 4..head].copy_from_slice(&sum.to_le_bytes());
+        if let Some(read) = Recording::from_bytes(bytes.into()) {
+            let _size = read.whole().to_json().len() + read.chunks();
+        }
     }
 
     #[test]
