@@ -1,7 +1,9 @@
 //! Reservations and settlements over accounts in memory.
 //!
-//! Locks are taken in one order everywhere: parts of the holds by their number, then the accounts. An operation holds all that it
-//! touches from the first look to the last change, so it is one step for everybody else.
+//! Locks are taken in one order everywhere: parts of the holds by their number, then that of the table of accounts, which is let
+//! go of before the next, then accounts by their number. An operation holds all that it touches from the first look to the last
+//! change, so it is one step for everybody else. Who changes an account holds a part as well: who has all parts locked sees all
+//! accounts at rest.
 
 use std::collections::BTreeMap;
 use std::collections::hash_map::Entry;
@@ -9,7 +11,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64 as Count;
 use std::time::Duration;
 
-use super::account::Accounts;
+use super::accounts::Accounts;
+use super::booking::{Drawn, Found};
+use super::known::Known;
+use super::locked::Locked;
+use super::rows::Numbers;
 use super::shard::{Held, Hold, SHARDS, Shard, Taken};
 use crate::row::UsageRow;
 use crate::store::{
@@ -54,6 +60,7 @@ impl Log for NoLog {
 pub(crate) struct Engine<L> {
     pub(super) shards: Vec<Mutex<Shard>>,
     pub(super) accounts: Mutex<Accounts>,
+    pub(super) numbers: Numbers,
     /// How many totals of subjects there are in all parts.
     pub(super) totals: Count,
     kept: Kept,
@@ -70,50 +77,34 @@ impl<L: Log> Engine<L> {
     pub(crate) fn new(log: L, kept: Kept) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::new(Shard::default())).collect();
         let accounts = Mutex::new(Accounts::default());
-        Self { shards, accounts, totals: Count::new(0), kept, log }
+        Self { shards, accounts, numbers: Numbers::default(), totals: Count::new(0), kept, log }
     }
 
     pub(crate) fn reserve(&self, ask: &Reservation<'_>) -> Reserved {
         let mut shard = lock(&self.shards[shard_of(ask.hold)]);
-        let place = match shard.holds.entry(ask.hold) {
+        let Shard { holds, known, .. } = &mut *shard;
+        let place = match holds.entry(ask.hold) {
             Entry::Vacant(place) => place,
-            Entry::Occupied(known) if matches!(known.get(), Held::Open(_)) => {
-                let accounts = lock(&self.accounts);
-                let balance = |charge: &Charge| accounts.balance(&charge.account, &charge.window);
-                return Reserved::Granted(ask.charges.iter().map(balance).collect());
+            Entry::Occupied(held) if matches!(held.get(), Held::Open(_)) => {
+                let asked = ask.charges.iter().map(|charge| (&charge.account, &charge.window));
+                return Reserved::Granted(self.balances_of(asked));
             }
             Entry::Occupied(_) => return Reserved::Ended,
         };
-        let mut taken = Vec::with_capacity(ask.charges.len());
-        let mut after = Vec::with_capacity(ask.charges.len());
-        let made = ask.hold.made_ms();
-        let mut accounts = lock(&self.accounts);
-        for (index, charge) in ask.charges.iter().enumerate() {
-            let (account, slice) = (accounts.place(&charge.account, made), charge.window.slice_at(made));
-            let balance = accounts.at(account).balance(&charge.window);
-            if balance.total().saturating_add(charge.take) > charge.limit {
-                let first = accounts.at(account).refuse(slice);
-                return Reserved::Denied { index, balance, first };
-            }
-            taken.push(Taken { account, slice, take: charge.take, if_lost: charge.if_lost });
-            after.push(Balance { reserved: balance.reserved.saturating_add(charge.take), ..balance });
+        let taken = self.places(known, ask.charges, ask.hold.made_ms());
+        let reserved = known.take(ask, &taken);
+        if matches!(reserved, Reserved::Granted(_)) {
+            known.hold(&taken);
+            self.log.reserved(ask);
+            let lease_until = ask.now_ms.saturating_add(millis(ask.lease));
+            place.insert(Held::Open(Hold { taken, lease_until, if_lost: ask.if_lost.clone() }));
         }
-        for (charge, taken) in ask.charges.iter().zip(&taken) {
-            let account = accounts.at(taken.account);
-            account.holds += 1;
-            let slice = account.slice(taken.slice, charge.window.forgotten_at(made), ask.now_ms);
-            slice.reserved = slice.reserved.saturating_add(charge.take);
-        }
-        drop(accounts);
-        self.log.reserved(ask);
-        let lease_until = ask.now_ms.saturating_add(millis(ask.lease));
-        place.insert(Held::Open(Hold { taken, lease_until, if_lost: ask.if_lost.clone() }));
-        Reserved::Granted(after)
+        reserved
     }
 
     pub(crate) fn settle(&self, settlement: &Settlement<'_>) -> Settled {
-        let draws = settlement.charges.iter().any(|charge| charge.from.is_some());
-        let mut shards = self.lock_shards(settlement, draws);
+        let draws = settlement.charges.iter().filter_map(|charge| charge.from.as_ref());
+        let mut shards = self.lock_shards(settlement, draws.clone().next().is_some());
         let place = shards.place(settlement.hold);
         let held = match shards.at(place).holds.entry(settlement.hold) {
             Entry::Occupied(mut known) => Some(std::mem::replace(known.get_mut(), Held::Ended)),
@@ -122,35 +113,28 @@ impl<L: Log> Engine<L> {
                 None
             }
         };
-        let mut accounts = lock(&self.accounts);
-        let (hold, lost) = match held {
-            Some(Held::Ended) => return Settled::Again,
-            Some(Held::Open(hold)) => (hold.taken, None),
-            Some(Held::Lost(hold)) => (hold.taken, Some(hold.if_lost)),
-            // Its reservation never came: nothing is to be given back.
-            None => (booked_only(&mut accounts, settlement), None),
-        };
-        for (taken, actual) in hold.iter().zip(settlement.actual) {
-            let (reserved, booked) = if lost.is_some() { (0, taken.if_lost) } else { (taken.take, 0) };
-            let account = accounts.at(taken.account);
-            account.holds -= 1;
-            // What is too old to be known any longer is asked for by nobody.
-            let Some(slice) = account.known(taken.slice) else { continue };
-            slice.reserved = slice.reserved.saturating_sub(reserved);
-            slice.spent = slice.spent.saturating_sub(booked).saturating_add(*actual);
+        if matches!(held, Some(Held::Ended)) {
+            return Settled::Again;
         }
-        for draw in settlement.charges.iter().filter_map(|charge| charge.from.as_ref()) {
-            shards.draw(draw, &mut accounts);
-        }
-        let balance = |(taken, charge): (&Taken, &Charge)| accounts.at(taken.account).balance(&charge.window);
-        let after = hold.iter().zip(settlement.charges).map(balance).collect();
-        let numbers = accounts.number_rows(settlement.rows.len());
-        drop(accounts);
-        self.log.settled(settlement);
+        let drawn: Vec<_> = draws.filter_map(|draw| shards.draw(draw)).collect();
         let shard = shards.at(place);
+        let (taken, found, lost) = match held {
+            Some(Held::Open(hold)) => (hold.taken, Found::Open, None),
+            Some(Held::Lost(hold)) => (hold.taken, Found::Lost, Some(hold.if_lost)),
+            _ => {
+                let made = settlement.hold.made_ms();
+                (self.places(&mut shard.known, settlement.charges, made), Found::Nothing, None)
+            }
+        };
+        let after = shard.known.book(settlement, found, &taken, &drawn);
+        if found != Found::Nothing {
+            shard.known.release(&taken);
+        }
+        self.log.settled(settlement);
         if let Some(row) = &lost {
             shard.rows.take_back(row);
         }
+        let numbers = self.numbers.next(settlement.rows.len());
         numbers.zip(settlement.rows).for_each(|(number, row)| self.write(shard, number, row.clone()));
         shard.has_ended(settlement.hold);
         if lost.is_some() { Settled::Late(after) } else { Settled::Now(after) }
@@ -167,13 +151,14 @@ impl<L: Log> Engine<L> {
 
     pub(crate) fn expire(&self, now_ms: u64) -> Vec<ExpiredHold> {
         const MOST: usize = 1_000;
-        let (mut expired, mut over) = (Vec::new(), Vec::new());
+        let mut expired = Vec::new();
         let oldest = self.oldest_row();
         for shard in &self.shards {
             let mut shard = lock(shard);
-            shard.rows.forget_before(oldest);
+            let Shard { holds, known, rows, .. } = &mut *shard;
+            rows.forget_before(oldest);
             let mut due = Vec::new();
-            shard.holds.retain(|id, held| match held {
+            holds.retain(|id, held| match held {
                 Held::Open(hold) => {
                     if hold.lease_until <= now_ms {
                         due.push(*id);
@@ -183,18 +168,17 @@ impl<L: Log> Engine<L> {
                 Held::Lost(hold) => {
                     let is_kept = hold.lease_until.saturating_add(millis(ENDED_KEPT)) > now_ms;
                     if !is_kept {
-                        over.append(&mut hold.taken);
+                        known.release(&hold.taken);
                     }
                     is_kept
                 }
                 Held::Ended => true,
             });
+            // A part that nobody asks any longer has accounts at hand that nobody else needs.
+            known.forget();
             due.truncate(MOST - expired.len());
             expired.extend(due.into_iter().filter_map(|hold| self.lose(&mut shard, hold)));
         }
-        let mut accounts = lock(&self.accounts);
-        over.iter().for_each(|taken: &Taken| accounts.at(taken.account).holds -= 1);
-        drop(accounts);
         expired
     }
 
@@ -202,22 +186,11 @@ impl<L: Log> Engine<L> {
     fn lose(&self, shard: &mut Shard, id: HoldId) -> Option<ExpiredHold> {
         let held = shard.holds.get_mut(&id)?;
         let Held::Open(hold) = std::mem::replace(held, Held::Ended) else { return None };
-        let mut booked = Vec::with_capacity(hold.taken.len());
-        let mut accounts = lock(&self.accounts);
-        for taken in &hold.taken {
-            let account = accounts.at(taken.account);
-            let balance = account.known(taken.slice).map_or_else(Balance::default, |slice| {
-                slice.reserved = slice.reserved.saturating_sub(taken.take);
-                slice.spent = slice.spent.saturating_add(taken.if_lost);
-                Balance { spent: slice.spent, reserved: slice.reserved }
-            });
-            booked.push((account.key.clone(), taken.if_lost, balance));
-        }
-        let number = accounts.number_rows(1).start;
-        drop(accounts);
+        let booked = shard.known.book_lost(&hold);
         self.log.lost(id);
         let row = hold.if_lost.clone();
         *held = Held::Lost(hold);
+        let number = self.numbers.next(1).start;
         self.write(shard, number, row.clone());
         Some(ExpiredHold { hold: id, row, booked })
     }
@@ -241,8 +214,26 @@ impl<L: Log> Engine<L> {
     }
 
     pub(crate) fn balances(&self, asked: &[(AccountKey, Window)]) -> Vec<Balance> {
-        let accounts = lock(&self.accounts);
-        asked.iter().map(|(key, window)| accounts.balance(key, window)).collect()
+        self.balances_of(asked.iter().map(|(key, window)| (key, window)))
+    }
+
+    /// What stands on accounts at one moment.
+    fn balances_of<'a>(&self, asked: impl Iterator<Item = (&'a AccountKey, &'a Window)>) -> Vec<Balance> {
+        let (mut found, table) = (Vec::new(), lock(&self.accounts));
+        let find = |(key, window): (&AccountKey, &'a Window)| {
+            let place = table.find(key).map(|account| {
+                found.push(account);
+                found.len() - 1
+            });
+            (place, window)
+        };
+        let asked: Vec<_> = asked.map(find).collect();
+        drop(table);
+        let mut accounts = Locked::new(&found.iter().map(|account| &**account).collect::<Vec<_>>());
+        let balance = |(place, window): (Option<usize>, &Window)| {
+            place.map_or_else(Balance::default, |place| accounts.at(place).balance(window))
+        };
+        asked.into_iter().map(balance).collect()
     }
 
     pub(crate) fn usage(&self, query: &UsageQuery) -> Vec<UsageTotal> {
@@ -256,6 +247,7 @@ impl<L: Log> Engine<L> {
 
     pub(crate) fn rows(&self, query: &RowsQuery) -> RowsPage {
         let after = query.after.as_deref().and_then(|after| after.parse::<u64>().ok()).unwrap_or(0);
+        let shards = self.lock_every_shard();
         let oldest = self.oldest_row();
         let wanted = |(number, row): &&(u64, Arc<UsageRow>)| {
             *number > after
@@ -264,9 +256,10 @@ impl<L: Log> Engine<L> {
                 && query.subject.as_ref().is_none_or(|subject| row.subjects.contains(subject))
         };
         let mut found = Vec::new();
-        for shard in self.lock_every_shard() {
+        for shard in &shards {
             found.extend(shard.rows.kept().filter(wanted).cloned());
         }
+        drop(shards);
         found.sort_by_key(|(number, _)| *number);
         let more = found.len() > query.limit;
         found.truncate(query.limit);
@@ -279,12 +272,23 @@ impl<L: Log> Engine<L> {
     }
 
     /// The number of the oldest row that is kept. A part that nobody writes to has older ones for a while.
-    fn oldest_row(&self) -> u64 {
-        self.oldest_row_of(&lock(&self.accounts))
+    pub(super) fn oldest_row(&self) -> u64 {
+        self.numbers.peek().saturating_sub(self.kept.rows as u64)
     }
 
-    pub(super) fn oldest_row_of(&self, accounts: &Accounts) -> u64 {
-        accounts.next_row.saturating_sub(self.kept.rows as u64)
+    /// Where a part has the accounts of these charges at hand from now on, in the order in which they are locked.
+    fn places(&self, known: &mut Known, charges: &[Charge], made: u64) -> Vec<Taken> {
+        known.make_room();
+        let place = |(index, charge): (usize, &Charge)| Taken {
+            charge: index,
+            account: known.place(&charge.account, &self.accounts, made),
+            slice: charge.window.slice_at(made),
+            take: charge.take,
+            if_lost: charge.if_lost,
+        };
+        let mut taken: Vec<_> = charges.iter().enumerate().map(place).collect();
+        known.sort(&mut taken);
+        taken
     }
 
     pub(super) fn lock_every_shard(&self) -> Vec<MutexGuard<'_, Shard>> {
@@ -329,35 +333,23 @@ impl Shards<'_> {
         }
     }
 
-    /// Lowers a lease to what is left of it.
-    fn draw(&mut self, draw: &Draw, accounts: &mut Accounts) {
+    /// Lowers a lease to what is left of it. Says what is to be given back to its account.
+    fn draw(&mut self, draw: &Draw) -> Option<Drawn> {
         let place = self.place(draw.lease);
-        let Some(Held::Open(lease)) = self.at(place).holds.get_mut(&draw.lease) else { return };
-        let [taken] = lease.taken.as_mut_slice() else { return };
+        let shard = self.at(place);
+        let Some(Held::Open(lease)) = shard.holds.get_mut(&draw.lease) else { return None };
+        let [taken] = lease.taken.as_mut_slice() else { return None };
         let left = draw.left;
         // Draws may come in any order: the one that leaves the least counts.
         if left >= taken.take {
-            return;
+            return None;
         }
-        if let Some(slice) = accounts.at(taken.account).known(taken.slice) {
-            slice.reserved = slice.reserved.saturating_sub(taken.take - left);
-        }
+        let account = shard.known.at(taken.account).clone();
+        let drawn = Drawn { account, slice: taken.slice, amount: taken.take - left };
         (taken.take, taken.if_lost) = (left, left);
         lease.if_lost = draw.if_lost.clone();
+        Some(drawn)
     }
-}
-
-/// What a settlement without a reservation books to: slices that are there from now on.
-fn booked_only(accounts: &mut Accounts, settlement: &Settlement<'_>) -> Vec<Taken> {
-    let made = settlement.hold.made_ms();
-    let open = |charge: &Charge| {
-        let (place, slice) = (accounts.place(&charge.account, made), charge.window.slice_at(made));
-        let account = accounts.at(place);
-        account.holds += 1;
-        account.slice(slice, charge.window.forgotten_at(made), settlement.now_ms);
-        Taken { account: place, slice, take: 0, if_lost: 0 }
-    };
-    settlement.charges.iter().map(open).collect()
 }
 
 pub(super) fn shard_of(hold: HoldId) -> usize {

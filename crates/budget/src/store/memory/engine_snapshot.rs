@@ -1,8 +1,11 @@
 //! All that an engine holds, taken out and put back.
 
-use super::account::Accounts;
+use std::sync::Arc;
+
+use super::account::Account;
 use super::engine::{Engine, Log, shard_of};
-use super::shard::{Held, Hold, Open, Snapshot, Taken};
+use super::known::Known;
+use super::shard::{Held, Hold, Open, Shard, Snapshot, Taken};
 use crate::store::HoldId;
 use crate::sync::lock;
 
@@ -10,14 +13,17 @@ impl<L: Log> Engine<L> {
     /// Gives `act` all there is; nothing is changed meanwhile.
     pub(crate) fn frozen<T>(&self, act: impl FnOnce(Snapshot) -> T) -> T {
         let shards = self.lock_every_shard();
-        let mut accounts = lock(&self.accounts);
-        let oldest = self.oldest_row_of(&accounts);
-        let mut snapshot = Snapshot { accounts: accounts.slices().collect(), ..Snapshot::default() };
+        let oldest = self.oldest_row();
+        let slices = |account: &Arc<Account>| {
+            (account.key().clone(), account.lock().all().copied().collect::<Vec<_>>())
+        };
+        let accounts = lock(&self.accounts).iter().map(slices).collect();
+        let mut snapshot = Snapshot { accounts, ..Snapshot::default() };
         for shard in &shards {
             snapshot.ended.extend(shard.ended());
             for (id, held) in &shard.holds {
                 match held {
-                    Held::Open(hold) => snapshot.open.push(open(*id, hold, &mut accounts)),
+                    Held::Open(hold) => snapshot.open.push(open(*id, hold, &shard.known)),
                     Held::Lost(_) => snapshot.ended.push(*id),
                     Held::Ended => {}
                 }
@@ -26,7 +32,6 @@ impl<L: Log> Engine<L> {
             snapshot.rows.extend(kept.cloned());
             snapshot.totals.extend(shard.rows.totals());
         }
-        drop(accounts);
         act(snapshot)
     }
 
@@ -35,18 +40,23 @@ impl<L: Log> Engine<L> {
         let Snapshot { accounts: slices, open, ended, mut rows, totals } = snapshot;
         let shard = |hold: HoldId| lock(&self.shards[shard_of(hold)]);
         let mut accounts = lock(&self.accounts);
-        slices.into_iter().for_each(|(key, slices)| accounts.restore(&key, slices));
+        for (key, slices) in slices {
+            accounts.open(&key, 0).lock().restore(slices);
+        }
         drop(accounts);
         for Open { hold, taken, if_lost } in open {
             let mut shard = shard(hold);
-            let mut accounts = lock(&self.accounts);
-            let taken = taken.into_iter().map(|(key, slice, take, if_lost)| {
-                let account = accounts.place(&key, hold.made_ms());
-                accounts.at(account).holds += 1;
-                Taken { account, slice, take, if_lost }
+            let Shard { holds, known, .. } = &mut *shard;
+            known.make_room();
+            let taken = taken.into_iter().enumerate().map(|(charge, (key, slice, take, if_lost))| {
+                let account = known.place(&key, &self.accounts, hold.made_ms());
+                Taken { charge, account, slice, take, if_lost }
             });
-            let held = Held::Open(Hold { taken: taken.collect(), lease_until: u64::MAX, if_lost });
-            shard.holds.insert(hold, held);
+            let mut taken: Vec<_> = taken.collect();
+            known.sort(&mut taken);
+            known.hold(&taken);
+            let held = Held::Open(Hold { taken, lease_until: u64::MAX, if_lost });
+            holds.insert(hold, held);
         }
         for hold in ended {
             let mut shard = shard(hold);
@@ -55,7 +65,7 @@ impl<L: Log> Engine<L> {
         }
         rows.sort_by_key(|(number, _)| *number);
         if let Some((last, _)) = rows.last() {
-            lock(&self.accounts).next_row = last + 1;
+            self.numbers.begin_at(last + 1);
         }
         rows.into_iter().for_each(|(number, row)| shard(row.hold).rows.restore_row(number, row));
         // Sums are asked of all parts together: whose they are does not matter.
@@ -63,8 +73,8 @@ impl<L: Log> Engine<L> {
     }
 }
 
-fn open(hold: HoldId, held: &Hold, accounts: &mut Accounts) -> Open {
+fn open(hold: HoldId, held: &Hold, known: &Known) -> Open {
     let taken =
-        |taken: &Taken| (accounts.at(taken.account).key.clone(), taken.slice, taken.take, taken.if_lost);
-    Open { hold, taken: held.taken.iter().map(taken).collect(), if_lost: held.if_lost.clone() }
+        |taken: &Taken| (known.at(taken.account).key().clone(), taken.slice, taken.take, taken.if_lost);
+    Open { hold, taken: held.in_order().iter().map(taken).collect(), if_lost: held.if_lost.clone() }
 }

@@ -144,3 +144,36 @@ fn loom_a_reservation_that_its_settlement_overtakes_leaves_nothing_reserved() {
         assert_eq!((store.stands("user:a"), store.in_rows("user:a")), ((3, 0), 3));
     });
 }
+
+#[test]
+fn loom_calls_over_accounts_in_opposite_order_do_not_wait_for_each_other() {
+    loom::model(|| {
+        let store = store();
+        let other = store.clone();
+        let thread = thread::spawn(move || {
+            let charges = [charge("user:a", 10, 2), charge("org:b", 10, 2)];
+            assert!(is_granted(&other.reserve(hold(1), &charges)));
+            other.settle(hold(1), &charges, 1);
+        });
+        assert!(is_granted(&store.reserve(hold(2), &[charge("org:b", 10, 2), charge("user:a", 10, 2)])));
+        thread.join().unwrap();
+        assert_eq!((store.stands("user:a"), store.stands("org:b")), ((1, 2), (1, 2)));
+    });
+}
+
+#[test]
+fn loom_what_is_taken_of_an_account_while_it_is_let_go_of_stands_there() {
+    loom::model(|| {
+        let store = store();
+        let long_ago = Window { start_ms: 10, end_ms: Some(20), slice_ms: None };
+        let idle = [Charge::new(AccountKey::new("user:a"), long_ago, 10, 5)];
+        assert!(is_granted(&store.reserve(hold(1), &idle)));
+        store.settle(hold(1), &idle, 5);
+        let other = store.clone();
+        // In the part that knew it: another account comes, and those that are not used are let go of.
+        let thread = thread::spawn(move || is_granted(&other.reserve(hold(3), &[charge("user:b", 1, 1)])));
+        assert!(is_granted(&store.reserve(hold(2), &[charge("user:a", 1, 1)])));
+        assert!(thread.join().unwrap());
+        assert_eq!((store.stands("user:a"), store.stands("user:b")), ((0, 1), (0, 1)));
+    });
+}

@@ -1,9 +1,13 @@
 //! The store in this process.
 
 mod account;
+mod accounts;
+mod booking;
 mod engine;
 #[cfg(feature = "journal")]
 mod engine_snapshot;
+mod known;
+mod locked;
 #[cfg(all(test, loom))]
 mod loom_tests;
 mod rows;

@@ -1,6 +1,7 @@
 //! Rows, and their totals by day, model and subject.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,18 +14,57 @@ use crate::row::{UsageRow, day_of};
 use crate::store::HoldId;
 use crate::usage::{UsageQuery, UsageTotal};
 
+/// The numbers of the rows. Each call takes one: nothing else is in its line of the processor's cache.
+#[derive(Debug)]
+#[repr(align(128))]
+pub(super) struct Numbers(AtomicU64);
+
+impl Default for Numbers {
+    fn default() -> Self {
+        Self(AtomicU64::new(1))
+    }
+}
+
+impl Numbers {
+    /// So many more. They are taken while the part that the rows are written to is locked: who has all parts locked has every
+    /// row with a number below the next.
+    pub(super) fn next(&self, count: usize) -> Range<u64> {
+        let first = self.0.fetch_add(count as u64, Ordering::Relaxed);
+        first..first + count as u64
+    }
+
+    /// Which number is the next.
+    pub(super) fn peek(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    #[cfg(feature = "journal")]
+    pub(super) fn begin_at(&self, number: u64) {
+        self.0.store(number, Ordering::Relaxed);
+    }
+}
+
 /// A part of the rows: those of some holds.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
     /// Each with its number among all rows, oldest first.
     last: VecDeque<(u64, Arc<UsageRow>)>,
-    days: BTreeMap<u32, HashMap<Arc<str>, Vec<OfModel>, Seeded>>,
+    days: BTreeMap<u32, Day>,
+}
+
+/// The totals of one day.
+#[derive(Debug, Default)]
+struct Day {
+    /// Where those of a model are: of each provider that has it.
+    places: HashMap<Arc<str>, Vec<usize>, Seeded>,
+    models: Vec<OfModel>,
 }
 
 /// The totals of one model at one provider on one day.
 #[derive(Debug, Clone)]
 struct OfModel {
     provider: Arc<str>,
+    model: Arc<str>,
     all: Sum,
     subjects: HashMap<Subject, Sum, Seeded>,
 }
@@ -94,25 +134,27 @@ impl Rows {
     }
 
     fn of_model(&mut self, day: u32, provider: &Arc<str>, model: &Arc<str>) -> &mut OfModel {
-        let models = self.days.entry(day).or_default();
-        if !models.contains_key(&**model) {
-            models.insert(model.clone(), Vec::new());
-        }
-        let all = models.get_mut(&**model).expect("it was just put there");
-        let place = all.iter().position(|one| one.provider == *provider).unwrap_or_else(|| {
-            let (all_of_it, subjects) = (Sum::default(), HashMap::default());
-            all.push(OfModel { provider: provider.clone(), all: all_of_it, subjects });
-            all.len() - 1
-        });
-        &mut all[place]
+        let Day { places, models } = self.days.entry(day).or_default();
+        let is_it = |place: &usize| models[*place].provider == *provider;
+        let place = match places.get(&**model).and_then(|places| places.iter().copied().find(is_it)) {
+            Some(place) => place,
+            None => {
+                let (provider, model) = (provider.clone(), model.clone());
+                places.entry(model.clone()).or_default().push(models.len());
+                let (all, subjects) = (Sum::default(), HashMap::default());
+                models.push(OfModel { provider, model, all, subjects });
+                models.len() - 1
+            }
+        };
+        &mut models[place]
     }
 
     fn forget_days(&mut self, days: u32, totals: &AtomicU64) {
         const MOST_TOTALS: u64 = 1_000_000;
         let are_many = || totals.load(Ordering::Relaxed) > MOST_TOTALS;
         while self.days.len() > 1 && (self.days.len() > days as usize || are_many()) {
-            let Some((_, models)) = self.days.pop_first() else { return };
-            let gone: usize = models.values().flatten().map(|of_model| of_model.subjects.len()).sum();
+            let Some((_, day)) = self.days.pop_first() else { return };
+            let gone: usize = day.models.iter().map(|of_model| of_model.subjects.len()).sum();
             totals.fetch_sub(gone as u64, Ordering::Relaxed);
         }
     }
@@ -124,11 +166,9 @@ impl Rows {
     /// Adds what a query asks for.
     pub(super) fn answer(&self, query: &UsageQuery, found: &mut BTreeMap<Group, Sum>) {
         let days = self.days.range(query.from_day..=query.to_day.max(query.from_day));
-        for (day, models) in days {
-            for (model, of_model) in
-                models.iter().flat_map(|(model, all)| all.iter().map(move |of| (model, of)))
-            {
-                let model = query.by_model.then(|| name(&of_model.provider, model));
+        for (day, Day { models, .. }) in days {
+            for of_model in models {
+                let model = query.by_model.then(|| name(&of_model.provider, &of_model.model));
                 let group = Group { day: query.by_day.then_some(*day), model, subject: None };
                 of_model.answer(query, group, found);
             }
@@ -137,18 +177,13 @@ impl Rows {
 
     #[cfg(feature = "journal")]
     pub(super) fn totals(&self) -> impl Iterator<Item = Total> + '_ {
-        self.days.iter().flat_map(|(day, models)| {
-            models.iter().flat_map(move |(model, all)| {
-                all.iter().flat_map(move |of_model| {
-                    let total =
-                        move |subject, sum| (*day, of_model.provider.clone(), model.clone(), subject, sum);
-                    let of_subjects = of_model
-                        .subjects
-                        .iter()
-                        .map(move |(subject, sum)| total(Some(subject.clone()), *sum));
-                    std::iter::once(total(None, of_model.all)).chain(of_subjects)
-                })
-            })
+        let of_models =
+            self.days.iter().flat_map(|(day, totals)| totals.models.iter().map(move |of| (*day, of)));
+        of_models.flat_map(|(day, of_model)| {
+            let OfModel { provider, model, all, subjects } = of_model;
+            let total = move |subject, sum| (day, provider.clone(), model.clone(), subject, sum);
+            let of_subjects = subjects.iter().map(move |(subject, sum)| total(Some(subject.clone()), *sum));
+            std::iter::once(total(None, *all)).chain(of_subjects)
         })
     }
 

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use super::known::Known;
 use super::rows::Rows;
 use crate::hash::Seeded;
 use crate::row::UsageRow;
@@ -22,6 +23,8 @@ pub(super) struct Shard {
     pub(super) holds: HashMap<HoldId, Held, Seeded>,
     /// Those that were settled, oldest first.
     ended: VecDeque<HoldId>,
+    /// The accounts of its holds, and those that were asked for of late.
+    pub(super) known: Known,
     pub(super) rows: Rows,
 }
 
@@ -38,6 +41,7 @@ pub(super) enum Held {
 /// What a call has reserved.
 #[derive(Debug)]
 pub(super) struct Hold {
+    /// In the order in which the accounts are locked.
     pub(super) taken: Vec<Taken>,
     pub(super) lease_until: u64,
     pub(super) if_lost: Arc<UsageRow>,
@@ -46,12 +50,23 @@ pub(super) struct Hold {
 /// What a call has reserved of one account.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Taken {
-    /// The account's place.
+    /// Which charge of the call it is for.
+    pub(super) charge: usize,
+    /// The account's place in [`Shard::known`].
     pub(super) account: usize,
     /// The slice that it is counted in.
     pub(super) slice: u64,
     pub(super) take: u64,
     pub(super) if_lost: u64,
+}
+
+impl Hold {
+    /// In the order of the charges.
+    pub(super) fn in_order(&self) -> Vec<Taken> {
+        let mut taken = self.taken.clone();
+        taken.sort_unstable_by_key(|taken| taken.charge);
+        taken
+    }
 }
 
 impl Shard {
