@@ -57,17 +57,19 @@ impl World {
             observer.check(&ledger, &mut figures).await?;
             return Ok(figures);
         }
-        let begun = Instant::now();
+        let (begun, mut looks) = (Instant::now(), 0);
         loop {
             observer.until_leases_are_over(&ledger, self.plan.lease).await?;
+            looks += 1;
             let mut own = Figures::default();
             match observer.check(&ledger, &mut own).await {
                 Ok(()) => {
                     figures.add(&own);
                     return Ok(figures);
                 }
-                Err(what) if begun.elapsed() > SLACK => return Err(what),
-                // On a busy machine the server may come only now to what a process had asked before it was killed.
+                // On a busy machine the server may come only now to what a process had asked before it was killed, and the first
+                // look alone may take as long as all is given: there is a second one.
+                Err(what) if looks > 1 && begun.elapsed() > SLACK => return Err(what),
                 Err(_) => {}
             }
         }
