@@ -71,21 +71,39 @@ const NAMES: [&str; 3] = ["bare EVALSHA", "least that could do", "store"];
 /// Does nothing, and answers as much.
 const BARE: &str = "return '000000000000000000000000000000000000000000000000'";
 
-/// Reads what the operation reads and writes what it writes: a hold, three accounts, a record or a row.
-const LEAST: &str = "redis.call('HMGET', KEYS[1], ARGV[5], ARGV[6], ARGV[7], ARGV[8]) \
-                     redis.call('HSET', KEYS[1], ARGV[5], ARGV[4], ARGV[6], '0000000000000000', \
-                     ARGV[7], '0000000000000000', ARGV[8], '0000000000000000') \
-                     redis.call('RPUSH', KEYS[2], ARGV[2]) \
-                     return '000000000000000000000000000000000000000000000000'";
+/// Reads what the operation reads and writes what it writes: a hold, so many fields of three accounts, a record or a row.
+fn least(fields: usize) -> String {
+    let names: String = (6..6 + fields).map(|at| format!(", ARGV[{at}]")).collect();
+    let values: String = (6..6 + fields).map(|at| format!(", ARGV[{at}], '0000000000000000'")).collect();
+    format!(
+        "redis.call('HMGET', KEYS[1], ARGV[5]{names}) redis.call('HSET', KEYS[1], ARGV[5], ARGV[4]{values}) \
+         redis.call('RPUSH', KEYS[2], ARGV[2]) {BARE}"
+    )
+}
 
 /// A script that is called with so many bytes in as many keys and arguments as the store's, new ones each time.
-#[derive(Default)]
+#[derive(Default, Clone)]
 struct Like {
     hash: String,
     record: usize,
+    names: Vec<String>,
 }
 
 impl Like {
+    /// Without a script yet.
+    fn of(period: Period) -> Self {
+        let names = SUBJECTS.iter().map(|(kind, id)| format!("{kind}:{id}|tokens"));
+        let names: Vec<String> = match period {
+            Period::Day => names.map(|name| format!("a|{name}|day|{:013}", 0)).collect(),
+            Period::Rolling => {
+                let (sums, slices): (Vec<_>, Vec<_>) =
+                    names.map(|name| (format!("w|{name}|60s"), format!("s|{name}|60s|{:013}", 0))).unzip();
+                sums.into_iter().chain(slices).collect()
+            }
+        };
+        Self { names, ..Self::default() }
+    }
+
     fn command(&self, hold: HoldId) -> redis::Cmd {
         let mut command = redis::cmd("EVALSHA");
         command.arg(&self.hash).arg(2);
@@ -94,8 +112,8 @@ impl Like {
         }
         command.arg(&[b'x'; 12]).arg(format!("{hold}{}", "x".repeat(self.record)));
         command.arg(&[b'x'; 48]).arg("o1000,1000,1000").arg(format!("h:{hold}"));
-        for name in ["user:alice", "feature:search", "org:acme"] {
-            command.arg(format!("a|{name}|tokens|day|{:013}", 0));
+        for name in &self.names {
+            command.arg(name);
         }
         command
     }
@@ -134,7 +152,9 @@ impl Bench {
         };
         let [reserve, settle] = bench.sizes().await;
         for (place, size) in [reserve, settle].into_iter().enumerate() {
-            bench.like[place] = [bench.like(BARE, size).await, bench.like(LEAST, size).await];
+            let like = Like::of(period);
+            let least = least(like.names.len());
+            bench.like[place] = [bench.like(BARE, &like, size).await, bench.like(&least, &like, size).await];
         }
         bench
     }
@@ -164,11 +184,12 @@ impl Bench {
         line.and_then(|bytes| bytes.trim().parse().ok()).expect("a number")
     }
 
-    async fn like(&mut self, script: &str, size: usize) -> Like {
+    async fn like(&mut self, script: &str, like: &Like, size: usize) -> Like {
         let mut load = redis::cmd("SCRIPT");
         let hash: String = load.arg("LOAD").arg(script).query_async(&mut self.bare).await.expect("a script");
-        let shortest = Like { hash: hash.clone(), record: 10 }.command(HoldId(0)).get_packed_command().len();
-        Like { hash, record: 10 + size.saturating_sub(shortest) }
+        let shortest = Like { hash, record: 10, ..like.clone() };
+        let bytes = shortest.command(HoldId(0)).get_packed_command().len();
+        Like { record: 10 + size.saturating_sub(bytes), ..shortest }
     }
 
     fn charges(&self) -> (HoldId, Vec<Charge>) {
