@@ -30,7 +30,6 @@ mod ledger;
 mod plan;
 #[path = "killed/process.rs"]
 mod process;
-mod store_servers;
 #[path = "killed/stores.rs"]
 mod stores;
 #[path = "killed/told.rs"]
@@ -69,7 +68,7 @@ fn processes_on_a_journal_are_killed_and_nothing_is_lost() {
 #[test]
 fn processes_on_redis_are_killed_and_nothing_is_lost() {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-    let Some(server) = runtime.block_on(store_servers::redis()) else { return };
+    let Some(server) = runtime.block_on(mainstay_test_servers::redis()) else { return };
     live(Kind::Redis, |_, seed| Place::Redis(server.redis_url(), format!("s{seed}")));
 }
 
@@ -77,7 +76,7 @@ fn processes_on_redis_are_killed_and_nothing_is_lost() {
 #[test]
 fn processes_on_postgres_are_killed_and_nothing_is_lost() {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-    let Some(server) = runtime.block_on(store_servers::postgres()) else { return };
+    let Some(server) = runtime.block_on(mainstay_test_servers::postgres()) else { return };
     // Making tables takes long: each lane has its own, and one seed after the other in them.
     live(Kind::Postgres, |lane, _| Place::Postgres(server.postgres_url(), format!("lane{lane}")));
 }

@@ -4,7 +4,6 @@
 
 mod common;
 mod store_cases;
-mod store_servers;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -19,8 +18,8 @@ use mainstay_budget::{
 };
 use mainstay_provider_core::test_kit::{Piece, Scripted, Step};
 use mainstay_provider_core::{Provider, Usage};
+use mainstay_test_servers::Server;
 use store_cases::all_rows;
-use store_servers::Server;
 use tokio::time::{Instant, sleep};
 use tower::Layer;
 
@@ -210,14 +209,14 @@ async fn frozen_under_each_policy(server: &Server, store: fn(&Server, usize) -> 
 // S1, S2, S3
 #[tokio::test(flavor = "multi_thread")]
 async fn redis_frozen_in_the_middle_of_calls_costs_50_ms_and_each_policy_holds() {
-    let Some(server) = store_servers::redis().await else { return };
+    let Some(server) = mainstay_test_servers::redis().await else { return };
     frozen_under_each_policy(&server, redis_store).await;
 }
 
 // S1, S2, S3
 #[tokio::test(flavor = "multi_thread")]
 async fn postgres_frozen_in_the_middle_of_calls_costs_50_ms_and_each_policy_holds() {
-    let Some(server) = store_servers::postgres().await else { return };
+    let Some(server) = mainstay_test_servers::postgres().await else { return };
     frozen_under_each_policy(&server, postgres_store).await;
 }
 
@@ -247,15 +246,15 @@ async fn killed_under_each_policy(server: &mut Server, store: fn(&Server, usize)
 #[tokio::test(flavor = "multi_thread")]
 async fn redis_killed_in_the_middle_of_calls_and_begun_again_loses_no_booking_and_each_policy_holds() {
     let disk = ["--appendonly", "yes", "--appendfsync", "always"];
-    let port = store_servers::free_port();
-    let Some(mut server) = store_servers::redis_at(port, &disk).await else { return };
+    let port = mainstay_test_servers::free_port();
+    let Some(mut server) = mainstay_test_servers::redis_at(port, &disk).await else { return };
     killed_under_each_policy(&mut server, redis_store).await;
 }
 
 // S1, S2, S3
 #[tokio::test(flavor = "multi_thread")]
 async fn postgres_killed_in_the_middle_of_calls_and_begun_again_loses_no_booking_and_each_policy_holds() {
-    let Some(mut server) = store_servers::postgres().await else { return };
+    let Some(mut server) = mainstay_test_servers::postgres().await else { return };
     killed_under_each_policy(&mut server, postgres_store).await;
 }
 
@@ -265,7 +264,9 @@ async fn four_processes_never_pass_the_limit_whatever_redis_does() {
     let _alone = ALONE.lock().await;
     for policy in [WhenStoreFails::Closed, WhenStoreFails::Lease { share: 200 }] {
         let disk = ["--appendonly", "yes", "--appendfsync", "always"];
-        let Some(mut server) = store_servers::redis_at(store_servers::free_port(), &disk).await else {
+        let Some(mut server) =
+            mainstay_test_servers::redis_at(mainstay_test_servers::free_port(), &disk).await
+        else {
             return;
         };
         let mut processes = Vec::new();

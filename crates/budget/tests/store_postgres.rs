@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "a helper of tests is a test")]
 
 mod store_cases;
-mod store_servers;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,11 +11,11 @@ use mainstay_budget::postgres::{InvalidPostgres, PostgresConfig, PostgresStore};
 use mainstay_budget::{
     Balance, BudgetStore, Charge, HoldId, MOST, Reserved, Settled, Settlement, UsageQuery, Window,
 };
+use mainstay_test_servers::{Server, Slow, postgres_url};
 use store_cases::{
     LEASE, a_draw_lowers_its_lease, account, assert_books_agree, balance, charge, expire, hold, is_granted,
     now_ms, reserve, settle,
 };
-use store_servers::{Server, Slow, postgres_url};
 use tokio::time::Instant;
 
 fn store(server: &Server) -> PostgresStore {
@@ -32,7 +31,7 @@ async fn sql(server: &Server, statement: &str) -> i64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_may_begin_at_the_same_time() {
-    let Some(server) = store_servers::postgres().await else { return };
+    let Some(server) = mainstay_test_servers::postgres().await else { return };
     let beginning = (0..6).map(|_| {
         let store = store(&server);
         tokio::spawn(async move { reserve(&store, hold(), LEASE, &[charge("a", 5, 1)]).await.unwrap() })
@@ -46,7 +45,7 @@ async fn many_may_begin_at_the_same_time() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_prefix_is_a_store_of_its_own() {
-    let Some(server) = store_servers::postgres().await else { return };
+    let Some(server) = mainstay_test_servers::postgres().await else { return };
     let other = PostgresConfig::new(server.postgres_url()).tables("others");
     for store in [store(&server), PostgresStore::new(other).unwrap()] {
         assert!(is_granted(&reserve(&store, hold(), LEASE, &[charge("a", 10, 10)]).await.unwrap()));
@@ -72,7 +71,7 @@ async fn settings_that_make_no_store_are_refused() {
 // Accounts in any order, leases that pass meanwhile: nobody waits in a circle, and no operation fails.
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_that_charge_the_same_accounts_in_any_order_do_not_block_each_other() {
-    let Some(server) = store_servers::postgres().await else { return };
+    let Some(server) = mainstay_test_servers::postgres().await else { return };
     let store = Arc::new(store(&server));
     let callers = (0..16).map(|_| {
         let store = store.clone();
@@ -103,7 +102,7 @@ async fn calls_that_charge_the_same_accounts_in_any_order_do_not_block_each_othe
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operation_is_one_round_trip() {
-    let Some(server) = store_servers::postgres().await else { return };
+    let Some(server) = mainstay_test_servers::postgres().await else { return };
     let slow = Slow::before(server.port).await;
     let config = PostgresConfig::new(postgres_url(slow.port)).connections(1);
     let store = PostgresStore::new(config).unwrap();
@@ -135,7 +134,7 @@ async fn an_operation_is_one_round_trip() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dropped_operation_leaves_no_half_read_connection_behind() {
-    let Some(server) = store_servers::postgres().await else { return };
+    let Some(server) = mainstay_test_servers::postgres().await else { return };
     let slow = Slow::before(server.port).await;
     let store = PostgresStore::new(PostgresConfig::new(postgres_url(slow.port)).connections(1)).unwrap();
     for (name, take) in [("a", 1), ("b", 2)] {
@@ -153,7 +152,7 @@ async fn a_dropped_operation_leaves_no_half_read_connection_behind() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_was_lost_is_asked_for_again_and_nothing_happens_twice() {
-    let Some(server) = store_servers::postgres().await else { return };
+    let Some(server) = mainstay_test_servers::postgres().await else { return };
     let slow = Slow::before(server.port).await;
     let store = PostgresStore::new(PostgresConfig::new(postgres_url(slow.port))).unwrap();
     let (first, charges) = (hold(), [charge("a", 10, 5)]);
@@ -179,7 +178,7 @@ async fn an_answer_that_was_lost_is_asked_for_again_and_nothing_happens_twice() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lease_that_has_passed_makes_room_without_anybody_looking_for_it() {
-    let Some(server) = store_servers::postgres().await else { return };
+    let Some(server) = mainstay_test_servers::postgres().await else { return };
     let (store, charges) = (store(&server), [charge("a", 10, 10)]);
     let lost = hold();
     let mut place = charges.clone();
@@ -198,7 +197,7 @@ async fn a_lease_that_has_passed_makes_room_without_anybody_looking_for_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn numbers_stop_at_the_most_that_is_exact_everywhere() {
-    let Some(server) = store_servers::postgres().await else { return };
+    let Some(server) = mainstay_test_servers::postgres().await else { return };
     let store = store(&server);
     let (all_but_one, charges) = (hold(), [charge("a", u64::MAX, MOST - 1)]);
     assert!(is_granted(&reserve(&store, all_but_one, LEASE, &charges).await.unwrap()));
@@ -218,13 +217,13 @@ async fn numbers_stop_at_the_most_that_is_exact_everywhere() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lease_is_lowered_by_what_is_settled_from_it() {
-    let Some(server) = store_servers::postgres().await else { return };
+    let Some(server) = mainstay_test_servers::postgres().await else { return };
     a_draw_lowers_its_lease(&store(&server)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reservation_that_arrives_after_its_settlement_takes_nothing() {
-    let Some(server) = store_servers::postgres().await else { return };
+    let Some(server) = mainstay_test_servers::postgres().await else { return };
     let (store, hold, charges) = (store(&server), hold(), [charge("a", 10, 10)]);
     let nothing = Settlement { hold, charges: &charges, actual: &[0], rows: &[], now_ms: now_ms() };
     assert!(matches!(store.settle(nothing).await.unwrap(), Settled::Now(_)));
@@ -234,7 +233,7 @@ async fn a_reservation_that_arrives_after_its_settlement_takes_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_nobody_asks_for_any_more_is_forgotten() {
-    let Some(server) = store_servers::postgres().await else { return };
+    let Some(server) = mainstay_test_servers::postgres().await else { return };
     let (store, now) = (store(&server), now_ms());
     let minute = Window { start_ms: now, end_ms: Some(now + 60_000), slice_ms: None };
     let charges = [Charge::new(account("a"), minute, 100, 1), charge("b", 100, 1)];

@@ -4,7 +4,6 @@
 #![allow(clippy::disallowed_methods, reason = "a child is told by its environment what to do")]
 
 mod store_cases;
-mod store_servers;
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -158,14 +157,14 @@ async fn admit_exactly_500(url: String) {
 // M2, S6.1
 #[tokio::test(flavor = "multi_thread")]
 async fn four_processes_on_redis_admit_exactly_500_of_1000_calls() {
-    let Some(server) = store_servers::redis().await else { return };
+    let Some(server) = mainstay_test_servers::redis().await else { return };
     admit_exactly_500(server.redis_url()).await;
 }
 
 // M2, S6.1
 #[tokio::test(flavor = "multi_thread")]
 async fn four_processes_on_postgres_admit_exactly_500_of_1000_calls() {
-    let Some(server) = store_servers::postgres().await else { return };
+    let Some(server) = mainstay_test_servers::postgres().await else { return };
     admit_exactly_500(server.postgres_url()).await;
 }
 
@@ -187,14 +186,14 @@ async fn leave_no_hold(url: String) {
 // M4
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_process_leaves_no_hold_on_redis_after_its_lease() {
-    let Some(server) = store_servers::redis().await else { return };
+    let Some(server) = mainstay_test_servers::redis().await else { return };
     leave_no_hold(server.redis_url()).await;
 }
 
 // M4
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_process_leaves_no_hold_on_postgres_after_its_lease() {
-    let Some(server) = store_servers::postgres().await else { return };
+    let Some(server) = mainstay_test_servers::postgres().await else { return };
     leave_no_hold(server.postgres_url()).await;
 }
 
@@ -237,13 +236,13 @@ async fn keep_their_books(url: String) {
 // M4, M6
 #[tokio::test(flavor = "multi_thread")]
 async fn books_on_redis_agree_after_processes_were_killed_at_any_moment() {
-    let Some(server) = store_servers::redis().await else { return };
+    let Some(server) = mainstay_test_servers::redis().await else { return };
     keep_their_books(server.redis_url()).await;
 }
 
 // M4, M6
 #[tokio::test(flavor = "multi_thread")]
 async fn books_on_postgres_agree_after_processes_were_killed_at_any_moment() {
-    let Some(server) = store_servers::postgres().await else { return };
+    let Some(server) = mainstay_test_servers::postgres().await else { return };
     keep_their_books(server.postgres_url()).await;
 }

@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "a helper of tests is a test")]
 
 mod store_cases;
-mod store_servers;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,11 +12,11 @@ use mainstay_budget::{
     AccountKey, Balance, BudgetStore, Charge, HoldId, MOST, Reserved, Settled, Settlement, StoreError,
     UsageQuery, Window,
 };
+use mainstay_test_servers::{Server, Slow, redis_cli};
 use store_cases::{
     FOREVER, LEASE, a_draw_lowers_its_lease, account, assert_books_agree, balance, charge, expire, hold,
     is_granted, now_ms, reserve, settle,
 };
-use store_servers::{Server, Slow, redis_cli};
 
 fn store(server: &Server) -> RedisStore {
     RedisStore::new(RedisConfig::new(server.redis_url())).unwrap()
@@ -25,7 +24,7 @@ fn store(server: &Server) -> RedisStore {
 
 #[tokio::test]
 async fn all_keys_are_under_one_hash_tag() {
-    let Some(server) = store_servers::redis().await else { return };
+    let Some(server) = mainstay_test_servers::redis().await else { return };
     let store = store(&server);
     let rolling = Window { start_ms: now_ms() - 60_000, end_ms: None, slice_ms: Some(1_000) };
     let charges = [charge("a", 100, 5), Charge::new(AccountKey::new("user:a|tokens|60s"), rolling, 100, 5)];
@@ -45,7 +44,7 @@ async fn all_keys_are_under_one_hash_tag() {
 
 #[tokio::test]
 async fn each_tag_is_a_store_of_its_own() {
-    let Some(server) = store_servers::redis().await else { return };
+    let Some(server) = mainstay_test_servers::redis().await else { return };
     let one = store(&server);
     let other = one.tagged("org:acme").unwrap();
     let charges = [charge("a", 10, 10)];
@@ -72,7 +71,10 @@ async fn a_store_keeps_to_one_node_of_a_cluster() {
     let mut nodes = Vec::new();
     for _ in 0..3 {
         let settings = ["--cluster-enabled", "yes", "--cluster-node-timeout", "5000"];
-        let Some(node) = store_servers::redis_at(store_servers::free_port(), &settings).await else { return };
+        let Some(node) = mainstay_test_servers::redis_at(mainstay_test_servers::free_port(), &settings).await
+        else {
+            return;
+        };
         nodes.push(node);
     }
     for (number, node) in (0_u32..).zip(&nodes) {
@@ -107,7 +109,7 @@ async fn a_store_keeps_to_one_node_of_a_cluster() {
 
 #[tokio::test]
 async fn a_server_that_forgot_the_scripts_is_told_again() {
-    let Some(server) = store_servers::redis().await else { return };
+    let Some(server) = mainstay_test_servers::redis().await else { return };
     let (store, charges) = (store(&server), [charge("a", 100, 5)]);
     for spent in [3, 6, 9] {
         redis_cli(server.port, &["SCRIPT", "FLUSH"]);
@@ -133,7 +135,7 @@ fn asked(server: &Server) -> u64 {
 
 #[tokio::test]
 async fn an_operation_is_one_round_trip() {
-    let Some(server) = store_servers::redis().await else { return };
+    let Some(server) = mainstay_test_servers::redis().await else { return };
     let (store, charges) = (store(&server), [charge("a", 1_000, 5), charge("b", 1_000, 5)]);
     let once = async || {
         let hold = hold();
@@ -151,7 +153,7 @@ async fn an_operation_is_one_round_trip() {
 
 #[tokio::test]
 async fn the_usual_call_is_three_commands_and_three_for_however_many_accounts() {
-    let Some(server) = store_servers::redis().await else { return };
+    let Some(server) = mainstay_test_servers::redis().await else { return };
     let store = store(&server);
     // 17 are more than the usual script does: the long way comes to the same.
     for count in [1, 2, 3, 16, 17] {
@@ -181,7 +183,7 @@ async fn the_usual_call_is_three_commands_and_three_for_however_many_accounts() 
 
 #[tokio::test]
 async fn numbers_are_exact_up_to_2_to_the_53_and_never_pass_it() {
-    let Some(server) = store_servers::redis().await else { return };
+    let Some(server) = mainstay_test_servers::redis().await else { return };
     let store = store(&server);
     let all_but_one = hold();
     let charges = [charge("a", u64::MAX, MOST - 1)];
@@ -208,7 +210,7 @@ async fn numbers_are_exact_up_to_2_to_the_53_and_never_pass_it() {
 
 #[tokio::test]
 async fn a_lease_that_has_passed_makes_room_without_anybody_looking_for_it() {
-    let Some(server) = store_servers::redis().await else { return };
+    let Some(server) = mainstay_test_servers::redis().await else { return };
     let (store, charges) = (store(&server), [charge("a", 11, 10)]);
     // Others' holds are in the way, and the account is not new.
     for _ in 0..200 {
@@ -233,7 +235,7 @@ async fn a_lease_that_has_passed_makes_room_without_anybody_looking_for_it() {
 
 #[tokio::test]
 async fn an_answer_that_was_lost_is_asked_for_again_and_nothing_happens_twice() {
-    let Some(server) = store_servers::redis().await else { return };
+    let Some(server) = mainstay_test_servers::redis().await else { return };
     let slow = Slow::before(server.port).await;
     let store = RedisStore::new(RedisConfig::new(format!("redis://127.0.0.1:{}/0", slow.port))).unwrap();
     // The server knows the scripts.
@@ -262,7 +264,7 @@ async fn an_answer_that_was_lost_is_asked_for_again_and_nothing_happens_twice() 
 // A frozen server may carry out a reservation after its caller has given up and released it.
 #[tokio::test]
 async fn a_reservation_that_arrives_after_its_settlement_takes_nothing() {
-    let Some(server) = store_servers::redis().await else { return };
+    let Some(server) = mainstay_test_servers::redis().await else { return };
     let (store, hold, charges) = (store(&server), hold(), [charge("a", 10, 10)]);
     let nothing = Settlement { hold, charges: &charges, actual: &[0], rows: &[], now_ms: now_ms() };
     assert!(matches!(store.settle(nothing).await.unwrap(), Settled::Now(_)));
@@ -273,7 +275,7 @@ async fn a_reservation_that_arrives_after_its_settlement_takes_nothing() {
 // The network may hold a reservation back for longer than an ended hold stays in the state.
 #[tokio::test]
 async fn a_reservation_that_arrives_long_after_its_settlement_takes_nothing() {
-    let Some(server) = store_servers::redis().await else { return };
+    let Some(server) = mainstay_test_servers::redis().await else { return };
     let (store, charges) = (store(&server), [charge("a", 10, 1)]);
     // Its account is there: this would be the usual case.
     settle(&store, hold(), &charges, 1).await.unwrap();
@@ -290,7 +292,7 @@ async fn a_reservation_that_arrives_long_after_its_settlement_takes_nothing() {
 // A machine that slept has a wrong idea of the server's clock until it hears of it again.
 #[tokio::test]
 async fn a_lease_begins_when_it_was_taken_whatever_the_client_takes_for_the_servers_clock() {
-    let Some(server) = store_servers::redis().await else { return };
+    let Some(server) = mainstay_test_servers::redis().await else { return };
     let (store, charges) = (store(&server), [charge("a", 100, 5)]);
     settle(&store, hold(), &charges, 1).await.unwrap();
     assert_eq!(store.expire(0).await.unwrap(), []);
@@ -314,7 +316,7 @@ async fn a_lease_begins_when_it_was_taken_whatever_the_client_takes_for_the_serv
 
 #[tokio::test]
 async fn what_is_damaged_is_an_error_and_keeps_nobody_else_from_the_store() {
-    let Some(server) = store_servers::redis().await else { return };
+    let Some(server) = mainstay_test_servers::redis().await else { return };
     let (store, charges) = (store(&server), [charge("a", 100, 5)]);
     let damaged = hold();
     reserve(&store, damaged, Duration::from_millis(1), &charges).await.unwrap();
@@ -335,7 +337,7 @@ async fn what_is_damaged_is_an_error_and_keeps_nobody_else_from_the_store() {
 
 #[tokio::test]
 async fn a_full_server_takes_nothing_and_loses_nothing() {
-    let Some(server) = store_servers::redis().await else { return };
+    let Some(server) = mainstay_test_servers::redis().await else { return };
     let (store, charges, open) = (store(&server), [charge("a", 100, 5)], hold());
     reserve(&store, open, LEASE, &charges).await.unwrap();
     redis_cli(server.port, &["CONFIG", "SET", "maxmemory", "1"]);
@@ -349,7 +351,7 @@ async fn a_full_server_takes_nothing_and_loses_nothing() {
 
 #[tokio::test]
 async fn windows_that_are_over_are_forgotten_by_the_server() {
-    let Some(server) = store_servers::redis().await else { return };
+    let Some(server) = mainstay_test_servers::redis().await else { return };
     let (store, now) = (store(&server), now_ms());
     let minute = Window { start_ms: now, end_ms: Some(now + 60_000), slice_ms: None };
     let charges = [
@@ -391,7 +393,7 @@ const WINDOWS: &str = "{mainstay}:budget:3:windows";
 
 #[tokio::test]
 async fn ended_holds_take_little_room() {
-    let Some(server) = store_servers::redis().await else { return };
+    let Some(server) = mainstay_test_servers::redis().await else { return };
     let (store, made) = (store(&server), now_ms());
     let store: Arc<RedisStore> = Arc::new(store);
     // Fifty seconds of 200 calls each, some minutes ago: those of now are remembered with the open ones for a while.
@@ -421,6 +423,6 @@ async fn ended_holds_take_little_room() {
 
 #[tokio::test]
 async fn a_lease_is_lowered_by_what_is_settled_from_it() {
-    let Some(server) = store_servers::redis().await else { return };
+    let Some(server) = mainstay_test_servers::redis().await else { return };
     a_draw_lowers_its_lease(&store(&server)).await;
 }

@@ -4,7 +4,6 @@
 #![allow(clippy::unwrap_used, reason = "a helper of tests is a test")]
 
 mod store_cases;
-mod store_servers;
 
 use std::collections::BTreeMap;
 
@@ -13,8 +12,8 @@ use mainstay_budget::redis::{RedisConfig, RedisStore};
 use mainstay_budget::{
     AccountKey, Balance, BudgetStore, Charge, HoldId, MOST, Reserved, Settled, Settlement, Window,
 };
+use mainstay_test_servers::{Server, redis_cli};
 use store_cases::{FOREVER, LEASE, hold, is_granted, now_ms, reserve, settle};
-use store_servers::{Server, redis_cli};
 
 const STATE: &str = "{mainstay}:budget:3:state";
 const ROLLING: &str = "{mainstay}:budget:3:rolling";
@@ -58,7 +57,7 @@ fn commands(server: &Server) -> u64 {
 
 #[tokio::test]
 async fn a_usual_call_of_rolling_and_other_accounts_is_three_commands_and_three() {
-    let Some(server) = store_servers::redis().await else { return };
+    let Some(server) = mainstay_test_servers::redis().await else { return };
     let store = store(&server);
     // Which of them roll; more than eight go the long way, which comes to the same.
     for (number, rolls) in ["r", "rr", "cr", "rc", "crcr", "rrrrrrrr", "rrrrrrrrr"].into_iter().enumerate() {
@@ -87,7 +86,7 @@ async fn a_usual_call_of_rolling_and_other_accounts_is_three_commands_and_three(
 // An answer takes longer than a slice: it is booked in the slice in which it reserved, and the window has moved on.
 #[tokio::test]
 async fn a_call_that_ends_some_slices_later_is_usual_too() {
-    let Some(server) = store_servers::redis().await else { return };
+    let Some(server) = mainstay_test_servers::redis().await else { return };
     let (store, start) = (store(&server), now_ms() / SECOND * SECOND);
     let early = hold_at(start);
     let charges = [charge("a", start, 100, 10)];
@@ -124,7 +123,7 @@ impl Model {
 
 #[tokio::test]
 async fn sums_are_those_of_the_slices_whatever_the_clocks_say() {
-    let Some(server) = store_servers::redis().await else { return };
+    let Some(server) = mainstay_test_servers::redis().await else { return };
     let (store, limit) = (store(&server), 1_000);
     let mut refused = 0;
     for seed in 0..6 {
@@ -187,7 +186,7 @@ async fn sums_are_those_of_the_slices_whatever_the_clocks_say() {
 
 #[tokio::test]
 async fn slices_do_not_pile_up_and_an_account_that_nobody_asks_for_is_forgotten() {
-    let Some(server) = store_servers::redis().await else { return };
+    let Some(server) = mainstay_test_servers::redis().await else { return };
     let store = store(&server);
     let begun = now_ms() / SECOND * SECOND - 300 * SECOND;
     for second in 0..300_u64 {
@@ -222,7 +221,7 @@ async fn slices_do_not_pile_up_and_an_account_that_nobody_asks_for_is_forgotten(
 
 #[tokio::test]
 async fn sums_above_the_most_are_not_kept_and_still_known() {
-    let Some(server) = store_servers::redis().await else { return };
+    let Some(server) = mainstay_test_servers::redis().await else { return };
     let (store, start) = (store(&server), now_ms() / SECOND * SECOND);
     // More than was reserved was used, in two slices: together beyond what Lua reckons with exactly.
     for second in 0..2 {
@@ -245,7 +244,7 @@ async fn sums_above_the_most_are_not_kept_and_still_known() {
 
 #[tokio::test]
 async fn what_is_damaged_is_an_error_and_nothing_is_changed() {
-    let Some(server) = store_servers::redis().await else { return };
+    let Some(server) = mainstay_test_servers::redis().await else { return };
     let (store, now) = (store(&server), now_ms() / SECOND * SECOND);
     let charges = [store_cases::charge("b", 100, 5), charge("a", now, 100, 5)];
     let open = hold_at(now);
