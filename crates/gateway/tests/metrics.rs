@@ -5,10 +5,11 @@
 mod common;
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use common::{Client, Gateway, PATIENCE, Upstream, chat_body, exchange, json_response, post};
+use mainstay_test_servers::{Server, free_port, redis, redis_at};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
@@ -71,8 +72,8 @@ async fn ask(gateway: &Gateway, headers: &str, more: &str) -> String {
 // a scrape waiting.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_frozen_store_is_told_and_so_is_its_return() {
-    let folder = tempfile::tempdir().unwrap();
-    let Some((redis, port)) = redis(folder.path()).await else { return };
+    let Some(redis) = redis().await else { return };
+    let port = redis.port;
     let upstream = upstream().await;
     let tables = format!(
         "[budget]\nstore = \"redis\"\nurl = \"redis://127.0.0.1:{port}\"\n[budget.limits]\n\
@@ -87,7 +88,7 @@ async fn a_frozen_store_is_told_and_so_is_its_return() {
     assert_eq!((figure(&page, up), figure(&page, waiting)), (Some(1.0), Some(0.0)), "{page}");
     assert_eq!(figure(&page, "mainstay_budget_store_outages_total"), Some(0.0), "{page}");
 
-    redis.signal("-STOP");
+    redis.freeze();
     for _ in 0..6 {
         assert!(ask(&gateway, "x-mainstay-subjects: user:ann", "").await.starts_with("HTTP/1.1 200"));
         scrape(&gateway.address, "").await;
@@ -107,7 +108,7 @@ async fn a_frozen_store_is_told_and_so_is_its_return() {
     assert_eq!(figure(&page, "mainstay_budget_calls_total{outcome=\"refused\"}"), Some(1.0), "{page}");
     assert!(figure(&page, "mainstay_budget_store_errors_total{reason=\"timeout\"}") >= Some(1.0), "{page}");
 
-    redis.signal("-CONT");
+    redis.thaw();
     let page =
         until(&gateway, |page| figure(page, up) == Some(1.0) && figure(page, waiting) == Some(0.0)).await;
     assert!(figure(&page, booked) >= Some(7.0), "{page}");
@@ -118,25 +119,25 @@ async fn a_frozen_store_is_told_and_so_is_its_return() {
 // The same where nobody calls.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gateway_where_nothing_happens_hears_of_it_too() {
-    let folder = tempfile::tempdir().unwrap();
-    let Some((redis, port)) = redis(folder.path()).await else { return };
+    let Some(redis) = redis().await else { return };
+    let port = redis.port;
     let upstream = upstream().await;
     let tables = format!("[budget]\nstore = \"redis\"\nurl = \"redis://127.0.0.1:{port}\"\nlease = \"3s\"\n");
     let gateway = Gateway::start(&config(&upstream, &tables));
     ask(&gateway, "x: y", "").await;
     let up = "mainstay_budget_store_up";
-    redis.signal("-STOP");
+    redis.freeze();
     until(&gateway, |page| figure(page, up) == Some(0.0)).await;
-    redis.signal("-CONT");
+    redis.thaw();
     until(&gateway, |page| figure(page, up) == Some(1.0)).await;
 }
 
 // A gateway may begin before its store does: that is told from the start, and when it comes nobody has to call for it to be seen.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_that_is_not_there_at_the_start_is_told_until_it_comes() {
-    let folder = tempfile::tempdir().unwrap();
     // One that is there is not told to be away.
-    let Some((redis, port)) = redis(folder.path()).await else { return };
+    let Some(redis) = redis().await else { return };
+    let port = redis.port;
     let upstream = upstream().await;
     let tables = format!("[budget]\nstore = \"redis\"\nurl = \"redis://127.0.0.1:{port}\"\n");
     let (up, outages) = ("mainstay_budget_store_up", "mainstay_budget_store_outages_total");
@@ -150,7 +151,7 @@ async fn a_store_that_is_not_there_at_the_start_is_told_until_it_comes() {
     assert_eq!((figure(&page, up), figure(&page, outages)), (Some(0.0), Some(1.0)), "{page}");
     let down = "mainstay_events_total{event=\"budget.store_down\"}";
     assert_eq!(figure(&page, down), Some(1.0), "{page}");
-    let _redis = redis_at(folder.path(), port).await.unwrap();
+    let _redis = redis_at(port, &[]).await.unwrap();
     let page = until(&gateway, |page| figure(page, up) == Some(1.0)).await;
     assert_eq!(figure(&page, outages), Some(1.0), "{page}");
     assert!(ask(&gateway, "x-mainstay-subjects: user:ann", "").await.starts_with("HTTP/1.1 200"));
@@ -383,7 +384,7 @@ async fn prometheus_reads_it_and_takes_the_rules_of_the_docs() {
         .arg(format!("--config.file={}", file.display()))
         .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
         .arg(format!("--web.listen-address=127.0.0.1:{port}"));
-    let Some(_server) = Server::start(&mut prometheus, port).await else {
+    let Some(_server) = Server::start(prometheus, port, folder).await else {
         println!("skipped: there is no prometheus here; apt-get install -y prometheus");
         return;
     };
@@ -430,50 +431,4 @@ fn rules_of_the_docs(folder: &Path) -> PathBuf {
     let file = folder.join("rules.yml");
     std::fs::write(&file, rules.split("```").next().unwrap()).unwrap();
     file
-}
-
-/// A Redis and its port; `None` where there is no such server.
-async fn redis(folder: &Path) -> Option<(Server, u16)> {
-    let port = free_port();
-    let redis = redis_at(folder, port).await;
-    if redis.is_none() {
-        println!("skipped: there is no redis-server here; apt-get install -y redis-server");
-    }
-    Some((redis?, port))
-}
-
-async fn redis_at(folder: &Path, port: u16) -> Option<Server> {
-    let arguments = ["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"];
-    Server::start(Command::new("redis-server").args(arguments).arg(folder), port).await
-}
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-/// A server of this test; it is killed when the test ends.
-struct Server(Child);
-
-impl Server {
-    /// Starts it and waits until it listens; `None` when it is not installed.
-    async fn start(command: &mut Command, port: u16) -> Option<Self> {
-        let server = Self(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok()?);
-        let begun = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
-            assert!(begun.elapsed() < PATIENCE, "it does not listen");
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        Some(server)
-    }
-
-    fn signal(&self, signal: &str) {
-        assert!(Command::new("kill").arg(signal).arg(self.0.id().to_string()).status().unwrap().success());
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }

@@ -33,7 +33,7 @@ pub async fn postgres() -> Option<Server> {
     let mut command = humbly(&programs.join("postgres"));
     command.arg("-D").arg(&data).arg("-k").arg(folder.path()).args(["-p", &port.to_string()]);
     command.args(["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "max_connections=120"]);
-    let server = Server::start(command, port, folder).await;
+    let server = Server::start(command, port, folder).await?;
     // The port is open before the server is.
     for _ in 0..200 {
         if tokio_postgres::connect(&server.postgres_url(), tokio_postgres::NoTls).await.is_ok() {

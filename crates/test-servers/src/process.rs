@@ -18,12 +18,12 @@ pub struct Server {
 }
 
 impl Server {
-    /// Returns when it listens.
-    pub(crate) async fn start(mut command: Command, port: u16, folder: TempDir) -> Self {
-        let process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the server starts");
+    /// Starts it and returns when it listens; `None` where there is no such program. The folder goes with it.
+    pub async fn start(mut command: Command, port: u16, folder: TempDir) -> Option<Self> {
+        let process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok()?;
         let server = Self { process, command, port, _folder: folder };
         until_open(port).await;
-        server
+        Some(server)
     }
 
     /// It is killed, and comes back with what it had on its disk.
