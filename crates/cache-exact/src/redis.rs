@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, RedisError, cmd, pipe};
+use redis::{AsyncConnectionConfig, Client, Cmd, RedisError, cmd, pipe};
 
 use tokio::time::Instant;
 
@@ -170,7 +170,7 @@ impl RedisStore {
         let Some(clock) = connected.clock() else {
             return Box::pin(self.look_at_both(name, connected)).await;
         };
-        let value = cmd("GET").arg(name).query_async(&mut connected.connection).await;
+        let value = get(name).query_async(&mut connected.connection).await;
         value.map(|value| (value, clock)).map_err(|error| self.failed(error))
     }
 
@@ -180,7 +180,7 @@ impl RedisStore {
         mut connected: Connected,
     ) -> Result<(Option<Bytes>, ServerClock), StoreError> {
         let asked = Instant::now();
-        let both = pipe().cmd("GET").arg(name).cmd("TIME").query_async(&mut connected.connection).await;
+        let both = pipe().add_command(get(name)).cmd("TIME").query_async(&mut connected.connection).await;
         both.map(|(value, time)| (value, self.clock_says(asked, time))).map_err(|error| self.failed(error))
     }
 
@@ -225,6 +225,14 @@ impl RedisStore {
 }
 
 const LONGEST: Duration = Duration::from_secs(5);
+
+/// With memory for all of it at once.
+fn get(name: &str) -> Cmd {
+    const GET: &str = "GET";
+    let mut get = Cmd::with_capacity(2, GET.len() + name.len());
+    get.arg(GET).arg(name);
+    get
+}
 
 /// An entry with its age. `None` when its time is over: the server would have forgotten it, but somebody may have put it there
 /// for ever. And when it was made in the time to come: that cannot be dated, since another server's clock is not this one's.
