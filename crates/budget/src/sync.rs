@@ -13,9 +13,9 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// Locks what is held for a few nanoseconds at a time. Who finds it locked looks again a few times, and rests longer between the
-/// looks each time: the line of the processor's cache that it is in stays with who has it, and nobody is put to sleep and woken
-/// for so little. Then it waits as others do.
+/// Locks what is held for less than a microsecond. Who finds it locked looks again a few times, and rests longer before each look:
+/// so the line of the processor's cache that it is in stays with who has it, and nobody is put to sleep and woken for so little.
+/// Then it waits as others do.
 #[cfg(not(loom))]
 pub(crate) fn lock_soon<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     match mutex.try_lock() {
@@ -32,10 +32,9 @@ pub(crate) use lock as lock_soon;
 #[cfg(not(loom))]
 #[cold]
 fn look_again<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    for looks in 0..6 {
-        for _ in 0..1 << looks {
-            std::hint::spin_loop();
-        }
+    const RESTS: [u32; 4] = [16, 32, 64, 128];
+    for rest in RESTS {
+        (0..rest).for_each(|_| std::hint::spin_loop());
         if let Ok(guard) = mutex.try_lock() {
             return guard;
         }
