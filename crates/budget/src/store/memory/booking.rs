@@ -28,8 +28,9 @@ pub(super) struct Drawn {
 impl Known {
     /// Takes from all accounts of a reservation, or says which has no room.
     pub(super) fn take(&self, ask: &Reservation<'_>, taken: &[Taken]) -> Reserved {
-        let mut accounts = Locked::in_order(self.of(taken));
+        // Made before anything is locked: who holds an account keeps others waiting.
         let mut after = vec![Balance::default(); taken.len()];
+        let mut accounts = Locked::in_order(self.of(taken));
         // The first charge that lacks room, and where its account is.
         let mut full: Option<(usize, usize)> = None;
         for (place, taken) in taken.iter().enumerate() {
@@ -65,6 +66,7 @@ impl Known {
         taken: &[Taken],
         drawn: &[Drawn],
     ) -> Vec<Balance> {
+        let mut after = vec![Balance::default(); taken.len().min(settlement.charges.len())];
         let mut accounts = if drawn.is_empty() {
             Locked::in_order(self.of(taken))
         } else {
@@ -77,7 +79,6 @@ impl Known {
             }
         }
         let made = settlement.hold.made_ms();
-        let mut after = vec![Balance::default(); taken.len().min(settlement.charges.len())];
         for (place, taken) in taken.iter().enumerate() {
             let account = accounts.at(place);
             let charge = settlement.charges.get(taken.charge);

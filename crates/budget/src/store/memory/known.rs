@@ -74,7 +74,11 @@ impl Known {
 
     /// Puts them into the order in which their accounts are locked.
     pub(super) fn sort(&self, taken: &mut [Taken]) {
-        taken.sort_unstable_by_key(|taken| self.at(taken.account).number());
+        let number = |taken: &Taken| self.at(taken.account).number();
+        // As they mostly are: accounts are numbered as they are first asked for.
+        if !taken.is_sorted_by_key(number) {
+            taken.sort_unstable_by_key(number);
+        }
     }
 
     /// A hold has these accounts from now on.
