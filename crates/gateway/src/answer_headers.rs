@@ -145,7 +145,7 @@ fn describe_cache(headers: &mut HeaderMap, cache: CacheStatus) {
 /// With three decimals, whatever the span.
 fn milliseconds(span: Duration) -> HeaderValue {
     let mut micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
-    // From its end on: the machinery of `format!` takes ten times as long, and every answer has this.
+    // From its end on, without the machinery of `format!`: every answer has this.
     let mut text = [b'0'; 24];
     let mut begin = text.len();
     while micros > 0 || begin > text.len() - 5 {

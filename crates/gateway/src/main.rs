@@ -24,7 +24,7 @@ mod usage;
 
 use std::process::ExitCode;
 
-/// Takes the place of the system's allocator: a tenth of a request's instructions less, and it does not grow with concurrency.
+/// Takes the place of the system's allocator: a request takes fewer instructions, and no more with many at once.
 /// In place of `malloc` itself, since asked as Rust's allocator it takes its slower way, for any alignment.
 /// Without huge pages: they would keep what a stream never touches, half as much again as it needs.
 use mimalloc as _;
