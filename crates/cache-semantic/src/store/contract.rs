@@ -175,11 +175,11 @@ async fn any_text<S: SemanticStore>(store: S) {
 async fn until_its_time<S: SemanticStore>(store: S) {
     let here = partition("a", "x");
     let mut short = entry(1, "short", vector(0.0));
-    short.ttl = Duration::from_millis(200);
+    short.ttl = Duration::from_secs(1);
     store.insert(&here, short).await.unwrap();
     store.insert(&here, entry(2, "long", vector(30.0))).await.unwrap();
     assert!(store.by_text(&here, "short").await.unwrap().is_some());
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
     assert!(store.by_text(&here, "short").await.unwrap().is_none());
     assert!(store.fetch(&here, EntryId(1)).await.unwrap().is_none());
     let near = store.nearest(&here, &vector(0.0), 1).await.unwrap();

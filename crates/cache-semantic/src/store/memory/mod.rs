@@ -214,6 +214,13 @@ impl MemoryStore {
         self.0.shelf(partition).is_some_and(|shelf| shelf.read().by_id(id).is_some())
     }
 
+    /// The entry of this text.
+    #[cfg(feature = "redis")]
+    pub(crate) fn id_of(&self, partition: &Partition, text: &str) -> Option<EntryId> {
+        let shelf = self.0.shelf(partition)?;
+        shelf.read().by_text(text).map(|item| item.id)
+    }
+
     /// Every entry, in no order.
     #[cfg(feature = "log")]
     pub(crate) fn items(&self) -> Vec<Arc<Item>> {

@@ -2,7 +2,7 @@
 //!
 //! It did at once what it said; the stream says in which order all did what they did. Until one's own words come back,
 //! both must fit together: an order to forget is not undone by what stood before it in the stream and is read only now,
-//! and an entry of one's own stands behind every order that is read before it.
+//! and an entry of one's own stands behind every order and every entry of the same text that is read before it.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -98,8 +98,7 @@ impl Books {
         }
         match record {
             Record::Insert(partition, kept) => {
-                let id = kept.entry.id;
-                if !self.forgotten.iter().any(|(_, forget)| forget.covers(&partition, id)) {
+                if !self.is_outdated(&partition, &kept.entry, memory) {
                     Record::Insert(partition, kept).apply(memory, now);
                 }
             }
@@ -110,6 +109,13 @@ impl Books {
             other => other.apply(memory, now),
         }
         true
+    }
+
+    /// Whether something that we said stands behind this entry in the stream, and ends it: an order to forget it, or
+    /// another entry of the same text.
+    fn is_outdated(&self, partition: &Partition, entry: &NewEntry, memory: &MemoryStore) -> bool {
+        self.forgotten.iter().any(|(_, forget)| forget.covers(partition, entry.id))
+            || memory.id_of(partition, &entry.text).is_some_and(|id| self.kept_ids.contains(&id))
     }
 
     /// All is read anew: what has been said and is no longer in the stream will not come back.
@@ -128,5 +134,67 @@ impl Books {
         }
         let ours = self.forgotten.partition_point(|(forgotten, _)| *forgotten <= number);
         self.forgotten.drain(..ours);
+    }
+}
+
+#[cfg(all(test, feature = "test-kit"))]
+mod tests {
+    use super::*;
+    use crate::store::contract::{entry, partition, vector};
+
+    struct Here {
+        books: Books,
+        memory: MemoryStore,
+        partition: Partition,
+    }
+
+    impl Here {
+        fn new() -> Self {
+            Self { books: Books::new(), memory: MemoryStore::default(), partition: partition("a", "x") }
+        }
+
+        fn record(&self, id: u128) -> Record {
+            let kept = Kept { entry: entry(id, "same", vector(0.0)), at: 0, tightened: None };
+            Record::Insert(self.partition.clone(), kept)
+        }
+
+        fn says(&mut self, id: u128) -> Origin {
+            let record = self.record(id);
+            record.apply(&self.memory, 0);
+            self.books.say(&self.record(id))
+        }
+
+        fn hears(&mut self, origin: Origin, id: u128) {
+            let record = self.record(id);
+            assert!(self.books.hear(origin, record, &self.memory, 0));
+        }
+
+        fn holds(&self) -> u128 {
+            self.memory.id_of(&self.partition, "same").unwrap().0
+        }
+    }
+
+    #[tokio::test]
+    async fn what_comes_back_takes_the_place_of_nothing_that_was_said_after_it() {
+        let mut here = Here::new();
+        let (first, second) = (here.says(1), here.says(2));
+        assert_eq!(here.holds(), 2);
+        here.hears(first, 1);
+        assert_eq!(here.holds(), 2);
+        here.hears(second, 2);
+        assert_eq!(here.holds(), 2);
+    }
+
+    #[tokio::test]
+    async fn of_one_text_the_last_in_the_stream_stays_whoever_said_it() {
+        let mut here = Here::new();
+        let ours = here.says(1);
+        let theirs = |number| Origin { who: ours.who.wrapping_add(1), number };
+        here.hears(theirs(1), 11);
+        assert_eq!(here.holds(), 1, "ours comes behind it");
+        here.hears(ours, 1);
+        assert_eq!(here.holds(), 1);
+        here.hears(theirs(2), 12);
+        assert_eq!(here.holds(), 12);
     }
 }
