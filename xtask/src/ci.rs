@@ -2,6 +2,7 @@
 
 use crate::features::{self, Check};
 use crate::house;
+use crate::loom;
 use crate::metadata::Metadata;
 use crate::steps::Steps;
 use crate::tools;
@@ -32,6 +33,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     });
     steps.run("docs", || docs(&sh));
     steps.run("features", || each_feature_alone(&sh, &metadata));
+    steps.run("loom", || loom::run(&sh, &metadata));
     steps.run("publish dry run", || publish_dry_run(&sh, options.verify_packages));
     steps.run("faults", || faults(&sh, &metadata));
     steps.run("simulation", || simulation(&sh));

@@ -19,6 +19,7 @@ mod features;
 mod house;
 #[cfg(feature = "lab")]
 mod lab;
+mod loom;
 mod metadata;
 mod model;
 mod pgserver;

@@ -81,8 +81,11 @@ impl Slices {
     }
 
     /// The slice that begins there, new if need be; those that nobody asks for any longer are forgotten.
+    #[inline]
     pub(super) fn slice(&mut self, start: u64, until: Option<u64>, now_ms: u64) -> &mut Slice {
-        self.forget(now_ms);
+        if !self.older.is_empty() || self.newest.as_ref().is_none_or(|newest| newest.start != start) {
+            self.forget(now_ms);
+        }
         self.at(start, until)
     }
 

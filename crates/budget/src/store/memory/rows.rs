@@ -50,6 +50,8 @@ pub(super) struct Rows {
     /// Each with its number among all rows, oldest first.
     last: VecDeque<(u64, Arc<UsageRow>)>,
     days: BTreeMap<u32, Day>,
+    /// Where the totals were that were looked for last, by day and place in it: most rows are of the same model as the one before.
+    found: (u32, usize),
 }
 
 /// The totals of one day.
@@ -135,17 +137,17 @@ impl Rows {
 
     fn of_model(&mut self, day: u32, provider: &Arc<str>, model: &Arc<str>) -> &mut OfModel {
         let Day { places, models } = self.days.entry(day).or_default();
-        let is_it = |place: &usize| models[*place].provider == *provider;
-        let place = match places.get(&**model).and_then(|places| places.iter().copied().find(is_it)) {
-            Some(place) => place,
-            None => {
-                let (provider, model) = (provider.clone(), model.clone());
-                places.entry(model.clone()).or_default().push(models.len());
-                let (all, subjects) = (Sum::default(), HashMap::default());
-                models.push(OfModel { provider, model, all, subjects });
-                models.len() - 1
-            }
-        };
+        let is_it = |place: &usize| models[*place].is(provider, model);
+        let last = (self.found.0 == day && self.found.1 < models.len()).then_some(self.found.1);
+        let known = last.filter(is_it).or_else(|| places.get(&**model)?.iter().copied().find(is_it));
+        let place = known.unwrap_or_else(|| {
+            let (provider, model) = (provider.clone(), model.clone());
+            places.entry(model.clone()).or_default().push(models.len());
+            let (all, subjects) = (Sum::default(), HashMap::default());
+            models.push(OfModel { provider, model, all, subjects });
+            models.len() - 1
+        });
+        self.found = (day, place);
         &mut models[place]
     }
 
@@ -211,6 +213,10 @@ impl Rows {
 }
 
 impl OfModel {
+    fn is(&self, provider: &Arc<str>, model: &Arc<str>) -> bool {
+        self.model == *model && self.provider == *provider
+    }
+
     fn answer(&self, query: &UsageQuery, group: Group, found: &mut BTreeMap<Group, Sum>) {
         if !query.by_subject && query.subject.is_none() {
             found.entry(group).or_default().join(&self.all);

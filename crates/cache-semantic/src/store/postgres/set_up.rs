@@ -62,30 +62,29 @@ impl PostgresStore {
         if !mine {
             return;
         }
-        let making = Making(self.clone());
+        let making = Making { store: self.clone(), end: State::New };
         tokio::spawn(async move {
-            let inner = &making.0.0;
-            let state = match inner.make_tables().await {
-                Ok(()) => State::Done,
-                Err(why) => State::Failed(Arc::new(why)),
-            };
-            inner.set_up.0.send_replace(state);
+            let made = making.store.0.make_tables().await;
+            making.ends(made.map_or_else(|why| State::Failed(Arc::new(why)), |()| State::Done));
         });
     }
 }
 
-/// Somebody makes the tables; when it is dropped before it is done, the next one may.
-struct Making(PostgresStore);
+/// Somebody makes the tables. Its drop says once what became of it: when it is dropped before it is done, the next one may.
+struct Making {
+    store: PostgresStore,
+    end: State,
+}
+
+impl Making {
+    fn ends(mut self, end: State) {
+        self.end = end;
+    }
+}
 
 impl Drop for Making {
     fn drop(&mut self) {
-        self.0.0.set_up.0.send_if_modified(|state| {
-            let is_lost = matches!(state, State::Making);
-            if is_lost {
-                *state = State::New;
-            }
-            is_lost
-        });
+        self.store.0.set_up.0.send_replace(std::mem::take(&mut self.end));
     }
 }
 

@@ -170,7 +170,7 @@ mod tests {
         }
 
         fn holds(&self) -> u128 {
-            self.memory.id_of(&self.partition, "same").unwrap().0
+            self.memory.id_of(&self.partition, "same").expect("one is there").0
         }
     }
 
