@@ -171,12 +171,15 @@ impl Core {
                 one(&self.counts.admitted);
                 Ok(ticket)
             }
-            // What the store made of it nobody knows: the ticket, dropped, gives back what it may have taken.
-            Verdict::Closed(index) => {
+            Verdict::Closed { index, is_asked } => {
                 one(&self.counts.refused);
-                Err(refusal::store_away(
-                    index.and_then(|index| ticket.plan.accounts.get(index)).map(|account| &**account),
-                ))
+                let error = refusal::store_away(ticket.plan.accounts.get(index).map(|account| &**account));
+                // What a store that was asked made of it nobody knows: the ticket, dropped, gives back what may have been taken.
+                // One that was left alone has nothing, and an outage would otherwise leave something behind for each refusal.
+                if !is_asked {
+                    ticket.refused();
+                }
+                Err(error)
             }
         }
     }

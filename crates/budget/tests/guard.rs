@@ -443,3 +443,19 @@ impl Process {
         assert_eq!(self.budget.remaining(&subject_of("user:a")).await.unwrap().len(), 1);
     }
 }
+
+// S1: an outage of any length costs no memory for each call that it refuses, and what was used before is not pushed out.
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_refused_without_asking_the_store_leaves_nothing_to_be_booked() {
+    let store = Faulty::new();
+    let process = Process::new(&store, tokens(WhenStoreFails::Closed));
+    let answered = process.budgeted.ask(streaming(call_of(&["user:a"]))).await.unwrap();
+    store.set(Fault::Refuses);
+    assert_eq!(process.admitted(1_000).await, 0);
+    answered.collect().await.unwrap();
+    assert_eq!(process.budget.stats().owed, 1 + 3, "what was used, and what three calls may have reserved");
+    store.set(Fault::None);
+    sleep(Duration::from_secs(10)).await;
+    process.settled().await;
+    assert_eq!(store.balance("user:a|tokens|day").await, (100, 0));
+}

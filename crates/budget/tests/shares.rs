@@ -36,8 +36,16 @@ impl Process {
         clock: impl Fn() -> u64 + Send + Sync + 'static,
         limit: Limit,
     ) -> Self {
+        Self::limited(store, clock, vec![limit])
+    }
+
+    fn limited(
+        store: Arc<dyn BudgetStore>,
+        clock: impl Fn() -> u64 + Send + Sync + 'static,
+        limits: Vec<Limit>,
+    ) -> Self {
         let book = LimitBook::default();
-        book.set_kind("user", [limit]).unwrap();
+        book.set_kind("user", limits).unwrap();
         let layer = BudgetLayer::builder_over(meter(), store, book).clock(clock).build().unwrap();
         let answer = Step::stream([Piece::text("hi"), Piece::stop(), Piece::Usage(Usage::new(60, 40))]);
         Self { budgeted: layer.layer(Scripted::repeating(answer)), budget: layer.budget().clone() }
@@ -150,4 +158,18 @@ async fn a_share_that_is_given_up_for_a_call_is_given_back_though_the_call_is_dr
         process.budget.flush(MINUTE).await.unwrap();
         assert_eq!(process.stands().await.1, 0, "after {millis} ms");
     }
+}
+
+// S1: the store is well, so what it says counts, and nothing is refused because it were away.
+#[tokio::test(start_paused = true)]
+async fn a_process_gives_back_what_it_holds_of_every_limit_of_a_call_before_it_refuses() {
+    let store = Faulty::new();
+    let periods = [Period::Hour, Period::Day, Period::Month];
+    let limits = periods.map(|period| leased(Limit::requests(10, period), 500)).to_vec();
+    let process = Process::limited(Arc::new(store.clone()), store.clock(), limits);
+    assert!(process.ask().await);
+    sleep(MINUTE).await;
+    assert_eq!(process.stands().await, (1, 4), "a half of what is left is kept");
+    assert_eq!(process.admitted(9).await, 9, "none is refused before the limit");
+    assert_eq!((process.admitted(1).await, process.budget.stats().store.unwrap().closed), (0, 0));
 }

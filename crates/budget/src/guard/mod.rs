@@ -65,8 +65,9 @@ pub(crate) enum Verdict {
     Asked(Reserved),
     /// The store is away and every limit of the call allows it all the same.
     Away(Vec<Option<HoldId>>),
-    /// The store is away and this charge's limit does not allow it.
-    Closed(Option<usize>),
+    /// The store is away and this charge's limit does not allow it. `is_asked`: it was asked all the same, and may have
+    /// reserved.
+    Closed { index: usize, is_asked: bool },
 }
 
 impl Guard {
@@ -92,9 +93,14 @@ impl Guard {
     pub(crate) async fn reserve(&self, ticket: &Ticket, now_ms: u64) -> Verdict {
         let inner = &self.0;
         let mut was_first = false;
-        for _ in 0..2 {
+        // Of each of its limits we may hold something that it needs.
+        let mut gives = ticket.plan.charges.len();
+        loop {
             match self.bounded(inner.store.reserve(ticket.reservation())).await {
-                Ok(Reserved::Denied { index, first, .. }) if self.gave_up(ticket, index, now_ms).await => {
+                Ok(Reserved::Denied { index, first, .. })
+                    if gives > 0 && self.gave_up(ticket, index, now_ms).await =>
+                {
+                    gives -= 1;
                     was_first |= first;
                 }
                 Ok(mut answer) => {
@@ -104,10 +110,9 @@ impl Guard {
                     self.answered(ticket, &answer);
                     return Verdict::Asked(answer);
                 }
-                Err(_) => break,
+                Err(error) => return self.away(ticket, !matches!(error, StoreError::LeftAlone)),
             }
         }
-        self.away(ticket)
     }
 
     fn answered(&self, ticket: &Ticket, answer: &Reserved) {
@@ -139,7 +144,7 @@ impl Guard {
     }
 
     /// What each limit of the call says for the time when the store is away.
-    fn away(&self, ticket: &Ticket) -> Verdict {
+    fn away(&self, ticket: &Ticket, is_asked: bool) -> Verdict {
         let Plan { accounts, charges } = &ticket.plan;
         let mut drafts = Vec::with_capacity(charges.len());
         for (index, (account, charge)) in accounts.iter().zip(charges).enumerate() {
@@ -151,7 +156,7 @@ impl Guard {
             let Ok(draft) = draft else {
                 self.finish(&ticket.plan, &drafts, &[]);
                 one(&self.0.counts.closed);
-                return Verdict::Closed(Some(index));
+                return Verdict::Closed { index, is_asked };
             };
             drafts.push(draft);
         }
