@@ -92,8 +92,8 @@ impl JournalStore {
     /// Opens the store, and books the holds that nobody settled.
     ///
     /// # Errors
-    /// The folder cannot be read or written, another process has it open, or what is in it is damaged elsewhere than at the
-    /// journal's end.
+    /// The folder cannot be read or written, another process has it open, or its snapshot is damaged. A journal is read up to the
+    /// first record that is torn off or damaged: a loss of power leaves either at its end.
     pub fn open(config: JournalConfig) -> Result<Self, StoreError> {
         let recovery::Opened { engine, recovered } = recovery::open(&config)?;
         let engine = Arc::new(engine);

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::record::{ChargeRecord, Hex, Record, records_of};
 use super::{Durability, JournalConfig, failed, file};
-use crate::store::memory::{Engine, Log};
+use crate::store::memory::{Engine, Log, Snapshot};
 use crate::store::{HoldId, Reservation, Settlement, StoreError};
 
 /// The journal of an engine.
@@ -38,12 +38,22 @@ struct State {
     bytes: u64,
     /// What went wrong: nothing is changed any more until all was written anew.
     broken: Option<io::ErrorKind>,
+    /// Whether something was changed since this journal began that does not stand in it.
+    is_missing: bool,
     is_over: bool,
 }
 
 impl Journal {
     pub(super) fn new(config: &JournalConfig, lock: File) -> Self {
-        let state = State { file: None, generation: 0, written: 0, bytes: 0, broken: None, is_over: false };
+        let state = State {
+            file: None,
+            generation: 0,
+            written: 0,
+            bytes: 0,
+            broken: None,
+            is_missing: false,
+            is_over: false,
+        };
         Self {
             state: Mutex::new(state),
             work: Condvar::new(),
@@ -91,6 +101,7 @@ impl Journal {
         let mut state = self.lock();
         let Some(file) = state.file.clone() else { return };
         if state.broken.is_some() {
+            state.is_missing = true;
             return;
         }
         let written = framed.and_then(|bytes| (&*file).write_all(&bytes).map(|()| bytes.len()));
@@ -100,7 +111,7 @@ impl Journal {
                 state.bytes += bytes as u64;
             }
             // Part of it may stand there: nothing may come after it.
-            Err(error) => state.broken = Some(error.kind()),
+            Err(error) => (state.broken, state.is_missing) = (Some(error.kind()), true),
         }
         drop(state);
         self.work.notify_one();
@@ -223,9 +234,21 @@ fn pause<'a>(journal: &'a Journal, state: MutexGuard<'a, State>, time: Duration)
 
 /// Begins a new journal and writes what all before it comes to. Says how long that is.
 pub(super) fn rewrite(engine: &Engine<Journal>) -> io::Result<u64> {
+    let begun = begin(engine)?;
+    finish(&engine.log, begun)
+}
+
+/// A new journal, and what stands before it.
+struct Begun {
+    snapshot: Snapshot,
+    generation: u64,
+    written: u64,
+}
+
+fn begin(engine: &Engine<Journal>) -> io::Result<Begun> {
     let journal = &engine.log;
     // Nothing is changed while the new journal begins, so the snapshot is exactly what stands before it.
-    let (snapshot, generation, written) = engine.frozen(|snapshot| {
+    engine.frozen(|snapshot| {
         let mut state = journal.lock();
         let generation = state.generation + 1;
         let path = file::journal(&journal.folder, generation);
@@ -234,10 +257,20 @@ pub(super) fn rewrite(engine: &Engine<Journal>) -> io::Result<u64> {
         }
         let file = file::create(&path)?;
         (state.file, state.generation, state.bytes) = (Some(Arc::new(file)), generation, 0);
-        io::Result::Ok((snapshot, generation, state.written))
-    })?;
+        state.is_missing = false;
+        Ok(Begun { snapshot, generation, written: state.written })
+    })
+}
+
+fn finish(journal: &Journal, begun: Begun) -> io::Result<u64> {
+    let Begun { snapshot, generation, written } = begun;
     let length = file::write_whole(&file::snapshot(&journal.folder, generation), records_of(snapshot))?;
-    journal.lock().broken = None;
+    let mut state = journal.lock();
+    // What went wrong in the new journal meanwhile is not made good by what stands before it.
+    if !state.is_missing {
+        state.broken = None;
+    }
+    drop(state);
     journal.synced.send_modify(|synced| *synced = written.max(*synced));
     let (journals, snapshots) = file::generations(&journal.folder)?;
     let older = |all: Vec<u64>| all.into_iter().filter(move |number| *number < generation);
@@ -249,4 +282,45 @@ pub(super) fn rewrite(engine: &Engine<Journal>) -> io::Result<u64> {
         let _gone = fs::remove_file(path);
     }
     Ok(length)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+mod tests {
+    use super::super::recovery;
+    use super::*;
+    use crate::row::UsageRow;
+    use crate::store::{AccountKey, Charge, Window};
+
+    /// Reserves one of an account.
+    fn reserve(engine: &Engine<Journal>) {
+        let hold = HoldId::by_chance(0);
+        let window = Window { start_ms: 0, end_ms: None, slice_ms: None };
+        let charges = [Charge::new(AccountKey::new("a"), window, 100, 1)];
+        let if_lost = Arc::new(UsageRow::new(hold, 0));
+        let lease = Duration::from_secs(60);
+        engine.reserve(&Reservation { hold, lease, charges: &charges, if_lost: &if_lost, now_ms: 0 });
+    }
+
+    // M4: what would come after a record that was torn off would never be read again.
+    #[test]
+    fn a_record_that_could_not_be_written_while_the_rest_is_written_anew_is_not_forgotten() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let config = JournalConfig::new(folder.path());
+        let engine = recovery::open(&config).unwrap().engine;
+        let begun = begin(&engine).unwrap();
+        let new = engine.log.lock().file.clone();
+        // The disk is full for a moment.
+        let full = File::open(file::journal(folder.path(), begun.generation)).unwrap();
+        engine.log.lock().file = Some(Arc::new(full));
+        reserve(&engine);
+        engine.log.lock().file = new;
+        finish(&engine.log, begun).unwrap();
+        assert!(engine.log.check().is_err(), "nothing is written after it");
+        rewrite(&engine).unwrap();
+        assert!(engine.log.check().is_ok());
+        reserve(&engine);
+        drop(engine);
+        assert_eq!(recovery::open(&config).unwrap().recovered.len(), 2);
+    }
 }
