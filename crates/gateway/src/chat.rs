@@ -52,21 +52,23 @@ where
     let mut call = Call::in_context(app.read_json::<ChatRequest>(body).await?, context);
     check(call.request())?;
     caller.check_model(&call.request().model)?;
-    let wants_usage = call.request().wants_usage_chunk();
+    let (wants_stream, wants_usage) = (call.request().is_stream(), call.request().wants_usage_chunk());
     let spending = app.spending(&mut call.context_mut().extensions);
     let reply = app.client.call(call).await?;
-    let mut response = respond(app, reply, wants_usage);
+    let mut response = respond(app, reply, wants_stream, wants_usage);
     if let Some(spent) = spending.and_then(|spending| spending.spent()) {
         answer_headers::tell_cost(response.headers_mut(), &spent);
     }
     Ok(response)
 }
 
-fn respond(app: &App, reply: Reply, wants_usage: bool) -> Response {
+/// Some servers answer whole though a stream was asked for: a client that reads events would find none in that, and take
+/// the answer for an empty one.
+fn respond(app: &App, reply: Reply, wants_stream: bool, wants_usage: bool) -> Response {
     let mut described = answer_headers::describe(&reply.head);
     let body = match reply.answer() {
-        Some(answer) => axum::body::Body::from(answer.to_json()),
-        None => {
+        Some(answer) if !wants_stream => axum::body::Body::from(answer.to_json()),
+        _ => {
             described.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
             described.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
             // nginx in front would hold events back.

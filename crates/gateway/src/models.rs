@@ -1,6 +1,7 @@
 //! `GET /v1/models`.
 
 use axum::Json;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
@@ -43,7 +44,16 @@ pub(crate) async fn list(State(app): State<App>, caller: Caller) -> Json<Value> 
     Json(json!({"object": "list", "data": allowed}))
 }
 
-pub(crate) async fn one(State(app): State<App>, caller: Caller, Path(name): Path<String>) -> Response {
+pub(crate) async fn one(
+    State(app): State<App>,
+    caller: Caller,
+    name: Result<Path<String>, PathRejection>,
+) -> Response {
+    let Ok(Path(name)) = name else {
+        return ApiError::bad_request("the model's name in the address is not UTF-8 text")
+            .param("model")
+            .into_response();
+    };
     match app.models.iter().find(|model| model.id == name && caller.may_ask(&model.id)) {
         Some(model) => Json(model).into_response(),
         None => {

@@ -50,7 +50,7 @@ pub(crate) async fn run(
 ) -> Result<(), String> {
     let (listener, address) =
         beside::listen(config.server.listen, "choose another address with --listen").await?;
-    let mut signals = Signals::listen()?;
+    let signals = Signals::listen()?;
     let shutdown = Shutdown::default();
     let ring = match &guard {
         Some(guard) => Some(guard.keys.ring(events).await),
@@ -93,9 +93,8 @@ pub(crate) async fn run(
     let serve_aside = |(stream, aside): (TcpStream, Aside)| {
         spawn(graceful.watch(http.serve_connection(TokioIo::new(stream), aside)), None);
     };
-    let mut drain =
-        std::pin::pin!(drain_begins(&mut signals, &shutdown, config.server.drain_delay.duration()));
-    loop {
+    let mut drain = std::pin::pin!(drain_begins(signals, &shutdown, config.server.drain_delay.duration()));
+    let signals = loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => serve_one(stream),
@@ -105,11 +104,11 @@ pub(crate) async fn run(
                 Ok(accepted) => serve_aside(accepted),
                 Err(error) => wait_out(&error).await,
             },
-            () = &mut drain => break,
+            signals = &mut drain => break signals,
         }
-    }
+    };
     drop((beside, listener));
-    finish(graceful, &shutdown, config.server.drain_limit.duration()).await?;
+    finish(graceful, &shutdown, config.server.drain_limit.duration(), signals).await;
     book_all(budget.as_ref()).await;
     Ok(())
 }
@@ -217,26 +216,32 @@ async fn wait_out(error: &std::io::Error) {
     tokio::time::sleep(Duration::from_millis(50)).await;
 }
 
-/// Resolves when no more requests are taken.
-async fn drain_begins(signals: &mut Signals, shutdown: &Shutdown, delay: Duration) {
+/// Resolves when no more requests are taken, and gives the signals back: whoever listened anew would miss one that came
+/// just before. `None` when the second has come already.
+async fn drain_begins(mut signals: Signals, shutdown: &Shutdown, delay: Duration) -> Option<Signals> {
     signals.next().await;
     shutdown.begin();
     tracing::info!(delay_s = delay.as_secs_f64(), "draining; a second signal stops at once");
-    let _ = tokio::time::timeout(delay, signals.next()).await;
+    let second = tokio::time::timeout(delay, signals.next()).await;
+    second.is_err().then_some(signals)
 }
 
-async fn finish(graceful: GracefulShutdown, shutdown: &Shutdown, limit: Duration) -> Result<(), String> {
-    let mut signals = Signals::listen()?;
+async fn finish(graceful: GracefulShutdown, shutdown: &Shutdown, limit: Duration, signals: Option<Signals>) {
+    let second = async {
+        if let Some(mut signals) = signals {
+            signals.next().await;
+        }
+    };
     let mut drained = std::pin::pin!(graceful.shutdown());
     tokio::select! {
-        () = &mut drained => return Ok(()),
+        biased;
+        () = &mut drained => return,
+        () = second => tracing::warn!("second signal; cutting off what still runs"),
         () = tokio::time::sleep(limit) => tracing::warn!("the drain limit has passed; cutting off what still runs"),
-        () = signals.next() => tracing::warn!("second signal; cutting off what still runs"),
     }
     shutdown.abort();
     // The error events still have to be written.
     let _ = tokio::time::timeout(Duration::from_secs(1), drained).await;
-    Ok(())
 }
 
 struct Signals {

@@ -6,7 +6,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Client, Gateway, STREAM_HEAD, Upstream, chat_body, post, sse_chunk, word};
+use common::{Client, Gateway, PATIENCE, STREAM_HEAD, Upstream, chat_body, post, sse_chunk, word};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
@@ -28,31 +28,44 @@ async fn watched(first: String) -> (Upstream, mpsc::UnboundedReceiver<&'static s
     (upstream, told)
 }
 
-async fn closes_within_100_ms(told: &mut mpsc::UnboundedReceiver<&'static str>, client: Client) {
-    let gone = Instant::now();
-    drop(client);
-    let event = timeout(Duration::from_secs(5), told.recv()).await.expect("the upstream socket is closed");
-    assert_eq!(event, Some("closed"));
-    assert!(gone.elapsed() < Duration::from_millis(100), "took {:?}", gone.elapsed());
+/// Asks, waits until the upstream was asked and `awaited` has come, and leaves. A busy machine may keep one
+/// close waiting; all of them only a gateway that does not pass it on.
+async fn closes_within_100_ms(
+    told: &mut mpsc::UnboundedReceiver<&'static str>,
+    gateway: &Gateway,
+    body: &str,
+    awaited: Option<&str>,
+) {
+    let mut quickest = Duration::MAX;
+    for _ in 0..10 {
+        let mut client = Client::connect(gateway).await;
+        client.send(&post("/v1/chat/completions", body)).await;
+        if let Some(awaited) = awaited {
+            client.read_until(awaited).await;
+        }
+        assert_eq!(told.recv().await, Some("asked"));
+        let gone = Instant::now();
+        drop(client);
+        let event = timeout(PATIENCE, told.recv()).await.expect("the upstream socket is closed");
+        assert_eq!(event, Some("closed"));
+        quickest = quickest.min(gone.elapsed());
+        if quickest < Duration::from_millis(100) {
+            return;
+        }
+    }
+    panic!("took {quickest:?}");
 }
 
 #[tokio::test]
 async fn a_client_that_leaves_before_the_answer_cancels_the_upstream_request() {
     let (upstream, mut told) = watched(String::new()).await;
     let gateway = Gateway::before(&upstream, "");
-    let mut client = Client::connect(&gateway).await;
-    client.send(&post("/v1/chat/completions", &chat_body(""))).await;
-    assert_eq!(told.recv().await, Some("asked"));
-    closes_within_100_ms(&mut told, client).await;
+    closes_within_100_ms(&mut told, &gateway, &chat_body(""), None).await;
 }
 
 #[tokio::test]
 async fn a_client_that_leaves_within_a_stream_cancels_the_upstream_request() {
     let (upstream, mut told) = watched(format!("{STREAM_HEAD}{}", sse_chunk(&word("one")))).await;
     let gateway = Gateway::before(&upstream, "");
-    let mut client = Client::connect(&gateway).await;
-    client.send(&post("/v1/chat/completions", &chat_body("\"stream\":true"))).await;
-    client.read_until("one").await;
-    assert_eq!(told.recv().await, Some("asked"));
-    closes_within_100_ms(&mut told, client).await;
+    closes_within_100_ms(&mut told, &gateway, &chat_body("\"stream\":true"), Some("one")).await;
 }

@@ -7,9 +7,11 @@ mod common;
 use std::time::Duration;
 
 use common::{
-    Client, FINISH, Gateway, LAST_CHUNK, STREAM_HEAD, Upstream, chat_body, exchange, post, sse_chunk, word,
+    Client, FINISH, Gateway, LAST_CHUNK, PATIENCE, STREAM_HEAD, Upstream, chat_body, exchange, post,
+    sse_chunk, word,
 };
 use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 
 const READY: &str = "GET /health/ready HTTP/1.1\r\nhost: g\r\n\r\n";
 
@@ -32,6 +34,23 @@ async fn open_stream(gateway: &Gateway) -> Client {
     client
 }
 
+async fn not_ready(gateway: &Gateway) {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while !exchange(gateway, READY).await.starts_with("HTTP/1.1 503") {
+        assert!(tokio::time::Instant::now() < deadline, "still ready");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Waits until the gateway takes no more connections.
+async fn closed(gateway: &Gateway) {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while TcpStream::connect(&gateway.address).await.is_ok() {
+        assert!(tokio::time::Instant::now() < deadline, "still listening");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 #[tokio::test]
 async fn a_running_stream_is_finished_before_the_gateway_stops() {
     let upstream = slow_stream(Duration::from_millis(500)).await;
@@ -46,15 +65,20 @@ async fn a_running_stream_is_finished_before_the_gateway_stops() {
 #[tokio::test]
 async fn readiness_fails_first_while_requests_are_still_taken() {
     let upstream = slow_stream(Duration::ZERO).await;
-    let mut gateway = Gateway::before(&upstream, "drain_delay = \"1500ms\"");
+    let mut gateway = Gateway::before(&upstream, "drain_delay = \"60s\"");
     assert!(exchange(&gateway, READY).await.starts_with("HTTP/1.1 200"));
     gateway.terminate();
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(1);
-    while !exchange(&gateway, READY).await.starts_with("HTTP/1.1 503") {
-        assert!(tokio::time::Instant::now() < deadline, "still ready");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    not_ready(&gateway).await;
     open_stream(&gateway).await.read_until("[DONE]").await;
+    gateway.terminate();
+    assert!(gateway.ended().await.success());
+}
+
+#[tokio::test]
+async fn the_delay_before_draining_ends_by_itself() {
+    let upstream = slow_stream(Duration::ZERO).await;
+    let mut gateway = Gateway::before(&upstream, "drain_delay = \"300ms\"");
+    gateway.terminate();
     assert!(gateway.ended().await.success());
 }
 
@@ -78,7 +102,22 @@ async fn a_second_signal_cuts_off_at_once() {
     let mut gateway = Gateway::before(&upstream, "");
     let mut client = open_stream(&gateway).await;
     gateway.terminate();
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    // Two signals before the first is seen would be one.
+    closed(&gateway).await;
+    gateway.terminate();
+    let rest = client.read_to_end().await;
+    assert!(rest.contains("shutting down"), "{rest}");
+    assert!(gateway.ended().await.success());
+}
+
+// Who asks twice does not mean the delay alone.
+#[tokio::test]
+async fn a_second_signal_before_draining_cuts_off_at_once_too() {
+    let upstream = slow_stream(Duration::from_secs(60)).await;
+    let mut gateway = Gateway::before(&upstream, "drain_delay = \"60s\"");
+    let mut client = open_stream(&gateway).await;
+    gateway.terminate();
+    not_ready(&gateway).await;
     gateway.terminate();
     let rest = client.read_to_end().await;
     assert!(rest.contains("shutting down"), "{rest}");

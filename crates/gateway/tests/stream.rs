@@ -7,10 +7,13 @@ mod common;
 use std::time::Duration;
 
 use common::{
-    Client, FINISH, Gateway, LAST_CHUNK, STREAM_HEAD, USAGE, Upstream, chat, chat_body, post, sse_chunk, word,
+    Client, FINISH, Gateway, LAST_CHUNK, STREAM_HEAD, USAGE, Upstream, chat, chat_body, json_response, post,
+    sse_chunk, word,
 };
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::Instant;
+
+const WHOLE: &str = r#"{"id":"c1","object":"chat.completion","created":1,"model":"the-model","choices":[{"index":0,"message":{"role":"assistant","content":"hello"},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":1,"total_tokens":4}}"#;
 
 fn stream_of(events: &[&str]) -> String {
     let events: String = events.iter().map(|event| sse_chunk(event)).collect();
@@ -57,6 +60,22 @@ async fn a_missing_done_after_the_finish_reason_is_a_whole_answer() {
     assert!(answer.contains("data: [DONE]") && !answer.contains("\"error\""), "{answer}");
 }
 
+// S1.7: to a client that reads events, a body without any is an empty answer.
+#[tokio::test]
+async fn an_upstream_that_answers_whole_is_streamed_to_those_who_asked_for_a_stream() {
+    let upstream = Upstream::answering(json_response("200 OK", WHOLE)).await;
+    let gateway = Gateway::before(&upstream, "");
+    let answer = chat(&gateway, "\"stream\":true,\"stream_options\":{\"include_usage\":true}").await;
+    assert!(answer.contains("content-type: text/event-stream"), "{answer}");
+    assert!(
+        answer.contains("\"content\":\"hello\"") && answer.contains("\"finish_reason\":\"stop\""),
+        "{answer}"
+    );
+    assert!(answer.contains("\"prompt_tokens\":3") && answer.contains("data: [DONE]"), "{answer}");
+    let whole = chat(&gateway, "").await;
+    assert!(whole.ends_with(WHOLE), "{whole}");
+}
+
 #[tokio::test]
 async fn an_error_event_before_content_is_an_http_error() {
     let error = r#"{"error":{"message":"overloaded","type":"server_error","code":"server_is_overloaded"}}"#;
@@ -73,6 +92,8 @@ async fn an_error_event_before_content_is_an_http_error() {
 async fn events_on_a_kept_alive_connection_are_not_held_back() {
     const EVENTS: u32 = 20;
     const GAP: Duration = Duration::from_millis(5);
+    /// 20 gaps of 5 ms are 100 ms (timers may make it 140); 20 held-back events would be 800 ms.
+    const MOST: Duration = Duration::from_millis(400);
     let upstream = Upstream::start(|mut stream| async move {
         // The upstream answers requests on one connection, one after the other.
         loop {
@@ -95,12 +116,15 @@ async fn events_on_a_kept_alive_connection_are_not_held_back() {
     let gateway = Gateway::before(&upstream, "");
     let mut client = Client::connect(&gateway).await;
     let mut fastest = Duration::MAX;
-    for _ in 0..3 {
+    // A busy machine makes some of them slow, Nagle's algorithm each.
+    for _ in 0..20 {
+        if fastest < MOST {
+            break;
+        }
         let begun = Instant::now();
         client.send(&post("/v1/chat/completions", &chat_body("\"stream\":true"))).await;
         client.read_until("0\r\n\r\n").await;
         fastest = fastest.min(begun.elapsed());
     }
-    // 20 gaps of 5 ms are 100 ms (timers may make it 140); 20 held-back events would be 800 ms.
-    assert!(fastest < Duration::from_millis(400), "took {fastest:?}");
+    assert!(fastest < MOST, "took {fastest:?}");
 }
