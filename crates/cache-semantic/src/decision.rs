@@ -190,8 +190,33 @@ fn judge(asked: &Asked, neighbour: &Neighbour, threshold: f32) -> Decision {
     if worth < threshold {
         return decision.but(verdict.because.map_or(By::Threshold, By::Doubt));
     }
-    if neighbour.tightened.is_some_and(|above| neighbour.score <= above) {
+    // A sum of products may come out a little above 1: that is no nearer than 1, which an entry for its own text only has.
+    if neighbour.tightened.is_some_and(|above| neighbour.score.min(1.0) <= above) {
         return decision.but(By::Tightened);
     }
     decision.but(By::Nearness)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guard::Guards;
+
+    // S11.3
+    #[test]
+    fn an_entry_for_its_own_text_only_is_given_to_no_other_text_however_near() {
+        let asked = Asked::new("How do I reset my password?", Guards::Standard);
+        for score in [1.0, 1.0 + f32::EPSILON, 1.000_5] {
+            let mut neighbour = Neighbour {
+                id: EntryId(1),
+                score,
+                text: "How can I reset my password?".into(),
+                age: Duration::ZERO,
+                tightened: None,
+            };
+            assert_eq!(choose(&asked, std::slice::from_ref(&neighbour), 0.95).by, By::Nearness);
+            neighbour.tightened = Some(1.0);
+            assert_eq!(choose(&asked, &[neighbour], 0.95).by, By::Tightened, "{score}");
+        }
+    }
 }

@@ -111,7 +111,7 @@ impl Labels {
             return (Change::None, entry);
         }
         let threshold = counted.threshold(&self.bound);
-        drop(counted);
+        // Under the lock: a threshold that was found before another label must not take the place of the one found after it.
         (pool.set(threshold), entry)
     }
 
@@ -286,6 +286,25 @@ mod tests {
         }
         assert_eq!(change, Change::ExactOnly);
         assert_eq!(labels.threshold(&partition()), None);
+    }
+
+    // S11.3
+    #[test]
+    fn who_counts_at_the_same_time_does_not_undo_the_fall_back() {
+        let before = Calibration::new([Step { threshold: 0.90, hits: 5_000, wrong: 10 }]);
+        for _ in 0..300 {
+            let labels = Labels::new(Bound::new(0.01).calibrated(before.clone()));
+            let (labels, start) = (&labels, &std::sync::Barrier::new(4));
+            std::thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(move || {
+                        start.wait();
+                        labels.add(&partition(), label(0.95, false, true));
+                    });
+                }
+            });
+            assert_eq!(labels.threshold(&partition()), None, "four of four were wrong");
+        }
     }
 
     #[test]

@@ -237,6 +237,57 @@ async fn who_was_away_too_long_forgets_and_reads_anew() {
     assert_eq!(away.redis_stats().resets, 1);
 }
 
+// It stays connected, and what it has not read is gone all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_reads_so_slowly_that_the_stream_has_lost_something_forgets_too() {
+    let Some(server) = mainstay_test_servers::redis().await else { return };
+    let slow = Slow::before(server.port).await;
+    let config = |port| RedisConfig::new(format!("redis://127.0.0.1:{port}/0"), "e").max_entries(10);
+    let (reads, other) = (gateway_with(config(slow.port)), gateway_with(config(server.port)));
+    put(&other, 1).await;
+    soon(|| knows(&reads, "q1")).await;
+    slow.by(Duration::from_secs(1));
+    put(&other, 2).await;
+    soon(|| knows(&other, "q2")).await;
+    // Whether Redis has heard of it in time makes no difference.
+    let _late = other.purge(&Namespace::new("nobody")).await;
+    let _late = other.purge(&Namespace::new("a")).await;
+    for id in 100..700 {
+        put(&other, id).await;
+    }
+    let _late = other.purge(&Namespace::new("nobody")).await;
+    command(&server.redis_url(), &["XTRIM", &stream("e"), "MAXLEN", "10"]).await;
+    slow.by(Duration::ZERO);
+    soon(|| knows(&reads, "q699")).await;
+    assert!(
+        !knows(&reads, "q1") && !knows(&reads, "q2"),
+        "the order to forget them was in what it has not read"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_new_gives_nothing_that_was_forgotten_long_ago() {
+    let Some(server) = mainstay_test_servers::redis().await else { return };
+    let one = gateway(&server.redis_url());
+    for id in 0..600 {
+        put(&one, id).await;
+    }
+    one.purge(&Namespace::new("a")).await.unwrap();
+    let slow = Slow::before(server.port).await;
+    slow.by(Duration::from_millis(100));
+    let two = gateway(&format!("redis://127.0.0.1:{}/0", slow.port));
+    let (here, caught_up) = (partition("a", "x"), two.caught_up());
+    tokio::pin!(caught_up);
+    while tokio::time::timeout(Duration::from_millis(1), &mut caught_up).await.is_err() {
+        assert!(two.by_text(&here, "q5").await.unwrap().is_none(), "it has not read all of it yet");
+        assert!(two.nearest(&here, &vector(5.0), 1).await.unwrap().is_empty());
+    }
+    assert!(two.by_text(&here, "q5").await.unwrap().is_none());
+    put(&one, 700).await;
+    soon(|| knows(&two, "q700")).await;
+    assert!(two.by_text(&here, "q700").await.unwrap().is_some());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_is_dropped_follows_no_more() {
     let Some(server) = mainstay_test_servers::redis().await else { return };

@@ -4,7 +4,7 @@
 //! both must fit together: an order to forget is not undone by what stood before it in the stream and is read only now,
 //! and an entry of one's own stands behind every order and every entry of the same text that is read before it.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 
 use mainstay_provider_core::Namespace;
 
@@ -27,7 +27,8 @@ pub(super) struct Books {
     delivered: u64,
     /// Own entries that have not come back.
     kept: VecDeque<(u64, EntryId)>,
-    kept_ids: HashSet<EntryId>,
+    /// And the last word that said each.
+    kept_ids: HashMap<EntryId, u64>,
     /// Own orders to forget that have not come back.
     forgotten: VecDeque<(u64, Forget)>,
     /// The last word heard of everybody: what is told twice is heard once.
@@ -55,7 +56,7 @@ impl Books {
             number: 0,
             delivered: 0,
             kept: VecDeque::new(),
-            kept_ids: HashSet::new(),
+            kept_ids: HashMap::new(),
             forgotten: VecDeque::new(),
             heard: HashMap::new(),
         }
@@ -68,7 +69,7 @@ impl Books {
         match record {
             Record::Insert(_, Kept { entry: NewEntry { id, .. }, .. }) => {
                 self.kept.push_back((number, *id));
-                self.kept_ids.insert(*id);
+                self.kept_ids.insert(*id, number);
             }
             Record::Remove(partition, id) => {
                 self.forgotten.push_back((number, Forget::Entry(partition.clone(), *id)));
@@ -79,6 +80,11 @@ impl Books {
             Record::Tighten(..) => {}
         }
         Origin { who: self.who, number }
+    }
+
+    /// Whether these are our own words.
+    pub(super) fn is_ours(&self, origin: Origin) -> bool {
+        origin.who == self.who
     }
 
     /// Redis has it.
@@ -93,7 +99,7 @@ impl Books {
             return false;
         }
         *heard = origin.number;
-        if origin.who == self.who {
+        if self.is_ours(origin) {
             self.came_back(origin.number);
         }
         match record {
@@ -102,9 +108,9 @@ impl Books {
                     Record::Insert(partition, kept).apply(memory, now);
                 }
             }
-            Record::Remove(_, id) if self.kept_ids.contains(&id) => {}
+            Record::Remove(_, id) if self.kept_ids.contains_key(&id) => {}
             Record::Purge(namespace) => {
-                memory.purge_but(&namespace, |id| self.kept_ids.contains(&id));
+                memory.purge_but(&namespace, |id| self.kept_ids.contains_key(&id));
             }
             other => other.apply(memory, now),
         }
@@ -115,7 +121,7 @@ impl Books {
     /// another entry of the same text.
     fn is_outdated(&self, partition: &Partition, entry: &NewEntry, memory: &MemoryStore) -> bool {
         self.forgotten.iter().any(|(_, forget)| forget.covers(partition, entry.id))
-            || memory.id_of(partition, &entry.text).is_some_and(|id| self.kept_ids.contains(&id))
+            || memory.id_of(partition, &entry.text).is_some_and(|id| self.kept_ids.contains_key(&id))
     }
 
     /// All is read anew: what has been said and is no longer in the stream will not come back.
@@ -130,7 +136,10 @@ impl Books {
     fn came_back(&mut self, number: u64) {
         let ours = self.kept.partition_point(|(kept, _)| *kept <= number);
         for (_, id) in self.kept.drain(..ours) {
-            self.kept_ids.remove(&id);
+            // It may have been said again since.
+            if self.kept_ids.get(&id).is_some_and(|last| *last <= number) {
+                self.kept_ids.remove(&id);
+            }
         }
         let ours = self.forgotten.partition_point(|(forgotten, _)| *forgotten <= number);
         self.forgotten.drain(..ours);
@@ -183,6 +192,21 @@ mod tests {
         assert_eq!(here.holds(), 2);
         here.hears(second, 2);
         assert_eq!(here.holds(), 2);
+    }
+
+    #[tokio::test]
+    async fn what_was_forgotten_and_said_again_stays_while_its_first_words_come_back() {
+        let mut here = Here::new();
+        let first = here.says(1);
+        let forget = || Record::Remove(partition("a", "x"), EntryId(1));
+        forget().apply(&here.memory, 0);
+        let forgotten = here.books.say(&forget());
+        let again = here.says(1);
+        here.hears(first, 1);
+        assert!(here.books.hear(forgotten, forget(), &here.memory, 0));
+        assert_eq!(here.holds(), 1);
+        here.hears(again, 1);
+        assert_eq!(here.holds(), 1);
     }
 
     #[tokio::test]

@@ -23,7 +23,10 @@ pub(super) struct Follower {
     pub(super) clock: Clock,
     pub(super) state: Arc<State>,
     pub(super) books: Arc<Mutex<Books>>,
+    /// Whether the stream is being read from its beginning, or was never read.
     pub(super) behind: watch::Sender<bool>,
+    /// The stream holds at least so many.
+    pub(super) max_entries: u64,
     /// The last that was read.
     pub(super) last: Id,
 }
@@ -52,6 +55,7 @@ impl Follower {
             // It ends with an error only.
             let _ = self.follow().await;
             self.state.connected.store(false, Ordering::Relaxed);
+            self.forget_a_part();
             let came_on = self.state.applied.load(Ordering::Relaxed) > before;
             wait = if came_on { FIRST_WAIT } else { (wait * 2).min(LAST_WAIT) };
             tokio::time::sleep(wait).await;
@@ -60,25 +64,53 @@ impl Follower {
 
     async fn follow(&mut self) -> RedisResult<()> {
         let mut connection = in_time(connect(&self.client)).await?;
-        self.look_for_gaps(&mut connection).await?;
+        self.look_for_gaps(&mut connection, self.last).await?;
         self.state.connected.store(true, Ordering::Relaxed);
+        // A stream that has lost something holds at least as many changes after it.
+        let suspicious = usize::try_from(self.max_entries).unwrap_or(BATCH).clamp(1, BATCH);
         loop {
-            let block = if *self.behind.borrow() { None } else { Some(BLOCK) };
-            let entries = self.read(&mut connection, block).await?;
+            let (behind, before) = (*self.behind.borrow(), self.last);
+            let entries = self.read(&mut connection, (!behind).then_some(BLOCK)).await?;
             let count = entries.len();
             let now = self.clock.millis();
+            if behind && self.others_said(&entries) {
+                self.state.is_part.store(true, Ordering::Release);
+            }
             for (id, record) in entries {
                 self.last = id;
                 self.apply(record, now);
             }
-            if count < BATCH {
-                self.behind.send_if_modified(std::mem::take);
-            } else {
+            if count >= suspicious {
                 // So much at once: perhaps more than the stream holds.
-                self.look_for_gaps(&mut connection).await?;
+                self.look_for_gaps(&mut connection, before).await?;
                 tokio::task::yield_now().await;
             }
+            if count < BATCH && self.last >= before {
+                self.state.is_part.store(false, Ordering::Release);
+                self.behind.send_if_modified(std::mem::take);
+            }
         }
+    }
+
+    fn others_said(&self, entries: &[Entry]) -> bool {
+        let books = books(&self.books);
+        entries.iter().filter_map(|(_, told)| told.as_ref()).any(|(origin, _)| !books.is_ours(*origin))
+    }
+
+    /// Redis was lost while the stream was read from its beginning: an order to forget what was read may be in the rest. So
+    /// it is as if nothing had been read.
+    fn forget_a_part(&mut self) {
+        if self.state.is_part.load(Ordering::Relaxed) {
+            self.forget_all();
+            self.last = Id::default();
+            self.state.is_part.store(false, Ordering::Release);
+        }
+    }
+
+    fn forget_all(&self) {
+        let mut books = books(&self.books);
+        self.memory.clear();
+        books.begin_anew();
     }
 
     fn apply(&self, told: Option<(Origin, Vec<u8>)>, now: u64) {
@@ -92,27 +124,26 @@ impl Follower {
         }
     }
 
-    /// Begins anew when the stream no longer holds the change that was read last: those after it may be gone too, and
+    /// Begins anew when the stream no longer holds the change up to which all was read: those after it may be gone too, and
     /// with them an order to forget.
-    async fn look_for_gaps(&mut self, connection: &mut MultiplexedConnection) -> RedisResult<()> {
-        if self.last == Id::default() {
+    async fn look_for_gaps(&mut self, connection: &mut MultiplexedConnection, read: Id) -> RedisResult<()> {
+        if read == Id::default() {
             return Ok(());
         }
         let mut first = redis::cmd("XRANGE");
         first.arg(&self.stream).arg("-").arg("+").arg("COUNT").arg(1);
         let first = entries(&in_time(first.query_async::<Value>(connection)).await?);
         match first.first() {
-            Some((first, _)) if *first <= self.last => return Ok(()),
+            Some((first, _)) if *first <= read => return Ok(()),
             Some(_) if !self.is_whole(connection).await? => {
-                let mut books = books(&self.books);
-                self.memory.clear();
-                books.begin_anew();
+                self.forget_all();
                 self.state.resets.fetch_add(1, Ordering::Relaxed);
             }
             // Another Redis, or one that was emptied: nothing that it lost says that anything is to be forgotten.
             _ => {}
         }
         self.last = Id::default();
+        self.behind.send_replace(true);
         Ok(())
     }
 

@@ -35,6 +35,7 @@ use crate::partition::Partition;
 /// # How it fails
 /// Whatever Redis gives that is no record of ours is left out and counted. Somebody who was away for so long that the
 /// stream has lost what they did not read forgets everything and reads anew: an order to forget could have been in it.
+/// While what others said before is read from the beginning, nothing is found: what is read first may have been forgotten since.
 /// A purge is done here at once, and is an error when Redis did not hear of it within 50 ms; the others are told as soon
 /// as it can be reached.
 #[derive(Clone)]
@@ -55,6 +56,8 @@ struct Inner {
 #[derive(Default)]
 struct State {
     connected: AtomicBool,
+    /// Whether a part only was read of what others said before, so that an order to forget it may come yet.
+    is_part: AtomicBool,
     applied: AtomicU64,
     damaged: AtomicU64,
     resets: AtomicU64,
@@ -102,6 +105,7 @@ impl RedisStore {
             state: state.clone(),
             books: books.clone(),
             behind,
+            max_entries: config.max_entries,
             last: Id::default(),
         };
         let tasks = [tokio::spawn(sending), tokio::spawn(follower.run())].map(|task| task.abort_handle());
@@ -134,6 +138,16 @@ impl RedisStore {
 }
 
 impl Inner {
+    /// Finds nothing as long as a part only is there. It is looked before and after: that may begin and end meanwhile.
+    fn find<T>(&self, look: impl FnOnce(&MemoryStore) -> T) -> Option<T> {
+        let is_part = || self.state.is_part.load(Ordering::Acquire);
+        if is_part() {
+            return None;
+        }
+        let found = look(&self.memory);
+        (!is_part()).then_some(found)
+    }
+
     /// Does something here and tells the others.
     fn say<T>(
         &self,
@@ -159,11 +173,12 @@ impl SemanticStore for RedisStore {
         vector: &'a [f32],
         k: usize,
     ) -> StoreFuture<'a, Vec<Neighbour>> {
-        self.0.memory.nearest(partition, vector, k)
+        let found = self.0.find(|memory| memory.nearest_now(partition, vector, k));
+        at_once(found.unwrap_or_else(|| Ok(Vec::new())))
     }
 
     fn by_text<'a>(&'a self, partition: &'a Partition, text: &'a str) -> StoreFuture<'a, Option<Neighbour>> {
-        self.0.memory.by_text(partition, text)
+        at_once(Ok(self.0.find(|memory| memory.by_text_now(partition, text)).flatten()))
     }
 
     fn fetch<'a>(&'a self, partition: &'a Partition, id: EntryId) -> StoreFuture<'a, Option<Recording>> {
