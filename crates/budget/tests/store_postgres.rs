@@ -264,3 +264,22 @@ async fn what_nobody_asks_for_any_more_is_forgotten() {
     expire(&store, 0).await;
     assert_eq!(balance(&store, "b").await.spent, 3);
 }
+
+// Who may not make the tables is told so, and needs nothing but the right: no connection is left within what failed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_set_up_that_failed_is_done_again_when_it_can_be() {
+    let Some(server) = mainstay_test_servers::postgres().await else { return };
+    let (admin, connection) =
+        tokio_postgres::connect(&server.postgres_url(), tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let humble = "CREATE ROLE humble LOGIN; REVOKE CREATE ON SCHEMA public FROM PUBLIC";
+    admin.batch_execute(humble).await.unwrap();
+    let url = server.postgres_url().replace("mainstay@", "humble@");
+    let store = PostgresStore::new(PostgresConfig::new(url).connections(1)).unwrap();
+    for _ in 0..2 {
+        let error = store.ping().await.unwrap_err();
+        assert!(format!("{error:?}").contains("permission denied"), "{error:?}");
+    }
+    admin.batch_execute("GRANT CREATE ON SCHEMA public TO humble").await.unwrap();
+    store.ping().await.unwrap();
+}

@@ -62,6 +62,26 @@ async fn processes_that_begin_at_the_same_time_find_each_others_tables_and_chang
     until(|| !other.ring.is_stale()).await;
 }
 
+// Who may not make the tables is told so, and needs nothing but the right: no connection is left within what failed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_set_up_that_failed_is_done_again_when_it_can_be() {
+    let Some(server) = postgres().await else { return };
+    let (admin, connection) =
+        tokio_postgres::connect(&server.postgres_url(), tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let humble = "CREATE ROLE humble LOGIN; REVOKE CREATE ON SCHEMA public FROM PUBLIC";
+    admin.batch_execute(humble).await.unwrap();
+    let mut config = PostgresConfig::new(server.postgres_url().replace("mainstay@", "humble@"));
+    config.connections = 1;
+    let store = PostgresStore::new(config).unwrap();
+    for _ in 0..2 {
+        let error = store.read(None).await.unwrap_err();
+        assert!(format!("{error:?}").contains("permission denied"), "{error:?}");
+    }
+    admin.batch_execute("GRANT CREATE ON SCHEMA public TO humble").await.unwrap();
+    assert!(store.read(None).await.unwrap().is_some());
+}
+
 #[test]
 fn a_table_of_another_name_is_no_way_into_the_database() {
     for table in ["", "a b", "keys; DROP TABLE x", "A", "1a", &"x".repeat(41)] {

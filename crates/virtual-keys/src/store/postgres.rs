@@ -89,12 +89,13 @@ impl PostgresStore {
     async fn client(&self) -> Result<Object, StoreError> {
         let client = self.0.pool.get().await.map_err(StoreError::failed)?;
         let tables = async || {
-            // Two who begin at the same time would both find nothing there.
+            // Two who begin at the same time would both find nothing there. Statements that are sent together are one transaction;
+            // one that they began themselves would stay behind on the connection when something in it failed.
             let statement = format!(
-                "BEGIN; SELECT pg_advisory_xact_lock(7165925611); \
+                "SELECT pg_advisory_xact_lock(7165925611); \
                  CREATE TABLE IF NOT EXISTS {table} (id text PRIMARY KEY, revision bigint NOT NULL, record text NOT NULL); \
                  CREATE TABLE IF NOT EXISTS {table}_state (one boolean PRIMARY KEY CHECK (one), revision bigint NOT NULL); \
-                 INSERT INTO {table}_state VALUES (true, 0) ON CONFLICT DO NOTHING; COMMIT",
+                 INSERT INTO {table}_state VALUES (true, 0) ON CONFLICT DO NOTHING",
                 table = self.0.config.table,
             );
             client.batch_execute(&statement).await

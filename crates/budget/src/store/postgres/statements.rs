@@ -72,9 +72,10 @@ impl Statements {
     }
 }
 
-/// All that is there before anything else is asked, made in one transaction.
+/// All that is there before anything else is asked. Statements that are sent together are one transaction; one that they began
+/// themselves would stay behind on the connection when something in it failed.
 pub(super) fn schema(tables: &str) -> String {
     let parts =
         [include_str!("tables.sql"), include_str!("shared.sql"), include_str!("operations.sql")].concat();
-    format!("BEGIN; SELECT pg_advisory_xact_lock(7956007102);\n{}\nCOMMIT;", parts.replace(PREFIX, tables))
+    format!("SELECT pg_advisory_xact_lock(7956007102);\n{}", parts.replace(PREFIX, tables))
 }
