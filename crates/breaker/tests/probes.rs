@@ -2,12 +2,15 @@
 
 mod common;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use common::{Act, RECOVERY, Setup, Step, pass, seconds, streaming};
 use futures_util::future::join_all;
 use mainstay_breaker::{BreakerLayer, State};
 use mainstay_provider_core::{ErrorKind, Provider};
+use tokio::sync::{Barrier, Semaphore};
 
 // B1
 #[tokio::test(start_paused = true)]
@@ -30,28 +33,39 @@ async fn of_a_thousand_calls_at_the_flip_exactly_as_many_are_probes_as_were_want
 // B1, on real threads and the real clock
 #[tokio::test(flavor = "multi_thread", worker_threads = 8)]
 async fn real_threads_that_race_at_the_flip_get_exactly_the_probes_too() {
+    const CALLERS: usize = 1_000;
     for wanted in [1, 4] {
-        let setup = Setup::new(BreakerLayer::builder().probes(wanted).recovery(Duration::from_millis(20)));
+        let builder = BreakerLayer::builder().probes(wanted).recovery(Duration::from_millis(20));
+        let setup = Arc::new(Setup::new(builder));
         setup.trip().await;
-        setup.set(Act::AnswerAfter(Duration::from_millis(300)));
+        let answers = Arc::new(Semaphore::new(0));
+        setup.set(Act::AnswerWhen(answers.clone()));
         let before = setup.calls();
-        let start = std::sync::Arc::new(tokio::sync::Barrier::new(1_000));
-        let tasks: Vec<_> = (0..1_000)
+        let (start, refused) = (Arc::new(Barrier::new(CALLERS)), Arc::new(AtomicUsize::new(0)));
+        let tasks: Vec<_> = (0..CALLERS)
             .map(|_| {
-                let (breaker, start) = (setup.breaker.clone(), start.clone());
+                let (setup, start, refused) = (setup.clone(), start.clone(), refused.clone());
                 tokio::spawn(async move {
                     start.wait().await;
-                    let again = tokio::time::Instant::now() + Duration::from_millis(100);
-                    while tokio::time::Instant::now() < again {
-                        if breaker.ask(streaming()).await.is_ok() {
+                    loop {
+                        let all_are_out = setup.calls() - before >= wanted;
+                        if setup.breaker.ask(streaming()).await.is_ok() {
                             return true;
+                        }
+                        if all_are_out {
+                            refused.fetch_add(1, Ordering::SeqCst);
+                            return false;
                         }
                         tokio::task::yield_now().await;
                     }
-                    false
                 })
             })
             .collect();
+        // No probe ends before everybody else was refused.
+        while refused.load(Ordering::SeqCst) + ((setup.calls() - before) as usize) < CALLERS {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        answers.add_permits(CALLERS);
         let served = join_all(tasks).await.into_iter().filter(|served| *served.as_ref().unwrap()).count();
         assert_eq!(served, wanted as usize);
         assert_eq!(setup.calls() - before, wanted);

@@ -14,6 +14,7 @@ use mainstay_provider_core::{
     BoxFuture, BoxProvider, Call, ChatChunk, ChatResponse, ChunkResult, Error, ErrorKind, Event, Events,
     FinishReason, Message, Provider, Reply, ReplyHead,
 };
+use tokio::sync::Semaphore;
 use tower::{Layer, Service as _, service_fn};
 
 pub(crate) const RECOVERY: Duration = Duration::from_secs(60);
@@ -23,6 +24,8 @@ pub(crate) const RECOVERY: Duration = Duration::from_secs(60);
 pub(crate) enum Act {
     Answer,
     AnswerAfter(Duration),
+    /// As many answer as it has permits.
+    AnswerWhen(Arc<Semaphore>),
     Fail(ErrorKind),
     FailAfter(Duration, ErrorKind),
     Error(Error),
@@ -171,6 +174,10 @@ async fn perform(act: Act) -> Result<Reply, Error> {
         Act::Answer => Ok(whole()),
         Act::AnswerAfter(time) => {
             tokio::time::sleep(time).await;
+            Ok(whole())
+        }
+        Act::AnswerWhen(permits) => {
+            permits.acquire().await.unwrap().forget();
             Ok(whole())
         }
         Act::Fail(kind) => Err(Error::new(kind, "on purpose")),
