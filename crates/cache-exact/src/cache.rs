@@ -4,7 +4,6 @@ mod keeper;
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use mainstay_provider_core::{CacheStatus, Call, Error, Event, Events, Keep, Namespace, Reply, Severity};
 
@@ -16,6 +15,7 @@ use crate::looks::{Looks, Seen, Turn, wait};
 use crate::memory::{Kept, MemoryStore};
 use crate::plan::{Wants, not_in_the_cache};
 use crate::policy::CachePolicy;
+use crate::purges::Purges;
 use crate::second::Second;
 use crate::stats::{Counters, PriceOf, Stats};
 use crate::store::{ExactStore, StoreError};
@@ -37,8 +37,7 @@ struct Inner {
     /// Whether the service inside is a cache too.
     before_another: bool,
     events: Events,
-    /// How often something was forgotten on purpose. An answer that was under way meanwhile is not kept.
-    purges: AtomicU64,
+    purges: Purges,
 }
 
 /// What is done with a call.
@@ -74,7 +73,7 @@ impl ExactCache {
             looks: Looks::new(),
             flights: Flights::new(),
             counters: Counters::default(),
-            purges: AtomicU64::new(0),
+            purges: Purges::default(),
             events: events.clone(),
             sharing: config.sharing(),
             config,
@@ -144,7 +143,7 @@ impl ExactCache {
     /// When the second level failed.
     pub async fn forget(&self, call: &Call) -> Result<(), StoreError> {
         let key = self.key(call);
-        self.0.purges.fetch_add(1, Ordering::SeqCst);
+        self.0.purges.one();
         self.0.memory.forget(&key);
         match &self.0.second {
             Some(second) => second.remove(&key).await,
@@ -153,7 +152,7 @@ impl ExactCache {
     }
 
     async fn purge_scope(&self, scope: &Scope) -> Result<u64, StoreError> {
-        self.0.purges.fetch_add(1, Ordering::SeqCst);
+        self.0.purges.one();
         let in_memory = self.0.memory.forget_all_of(scope);
         let elsewhere = match &self.0.second {
             Some(second) => second.clear(scope).await,
@@ -279,15 +278,12 @@ impl ExactCache {
     }
 
     async fn ask_second_level(&self, key: &Key) -> Option<Arc<Kept>> {
-        let Inner { second, memory, .. } = &*self.0;
-        let purges = self.0.purges.load(Ordering::SeqCst);
+        let Inner { second, memory, purges, .. } = &*self.0;
+        let since = purges.count();
         let asking = pin!(second.as_ref()?.get(key));
         let entry = meanwhile(asking, || memory.catch_up()).await?;
         let worth = self.0.counters.worth(&entry.recording, self.0.price_of.as_ref());
-        if purges != self.0.purges.load(Ordering::SeqCst) {
-            return None;
-        }
-        Some(memory.keep_later(key, entry, worth))
+        purges.unless_since(since, || memory.keep_later(key, entry, worth))
     }
 
     pub(crate) fn missed(&self) {
@@ -310,7 +306,7 @@ impl ExactCache {
             cache: self.clone(),
             asked: asked.clone(),
             head: reply.head.clone(),
-            purges: self.0.purges.load(Ordering::SeqCst),
+            purges: self.0.purges.count(),
         };
         if reply.is_stream() {
             let tape = tape.clone();

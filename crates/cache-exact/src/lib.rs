@@ -13,6 +13,7 @@ mod looks;
 mod memory;
 mod plan;
 mod policy;
+mod purges;
 #[cfg(feature = "redis")]
 mod redis;
 mod second;

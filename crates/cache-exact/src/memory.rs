@@ -104,7 +104,18 @@ impl MemoryStore {
 
     /// Puts in what waits. For whoever has nothing else to do.
     pub(crate) fn catch_up(&self) {
-        self.waiting.take_each(|digest, kept| self.entries.insert(digest, kept));
+        self.waiting.take_each(|digest, kept| {
+            if !self.has_younger(&digest, &kept) {
+                self.entries.insert(digest, kept);
+            }
+        });
+    }
+
+    /// Whether an answer that was given meanwhile is there, younger than this one from the second level.
+    fn has_younger(&self, digest: &Digest, than: &Kept) -> bool {
+        // Nearly always nothing is there, and this look counts as no use.
+        self.entries.contains_key(digest)
+            && self.entries.get(digest).is_some_and(|there| there.age() < than.age())
     }
 
     pub(crate) fn forget(&self, key: &Key) {

@@ -39,7 +39,7 @@ struct Counts {
     skipped: Counter,
 }
 
-const MOST_WRITES: usize = 256;
+const MOST_WRITES: u32 = 256;
 
 /// What an operator's purge may take: it goes through all keys.
 const LONGEST_CLEAR: Duration = Duration::from_secs(60);
@@ -56,7 +56,7 @@ impl Second {
             longest,
             timers: Timers::default(),
             circuit: Circuit::new(trip_after),
-            writes: Arc::new(Semaphore::new(MOST_WRITES)),
+            writes: Arc::new(Semaphore::new(MOST_WRITES as usize)),
             counts: Counts::default(),
             events,
         }))
@@ -115,6 +115,7 @@ impl Second {
 
     /// Forgets a scope. An operator asks for it and wants to know, so it is tried whatever the circuit says.
     pub(crate) async fn clear(&self, scope: &Scope) -> Result<u64, StoreError> {
+        self.written().await;
         match timeout(LONGEST_CLEAR, self.0.store.clear(scope)).await {
             Ok(done) => done,
             Err(_) => Err(StoreError::TimedOut),
@@ -122,7 +123,13 @@ impl Second {
     }
 
     pub(crate) async fn remove(&self, key: &Key) -> Result<(), StoreError> {
+        self.written().await;
         self.0.bounded(self.0.store.remove(key)).await
+    }
+
+    /// Waits until what is being written now is written, or took too long: it must not come there after what was forgotten.
+    async fn written(&self) {
+        drop(self.0.writes.acquire_many(MOST_WRITES).await);
     }
 
     pub(crate) fn stats(&self) -> SecondLevel {
@@ -155,8 +162,9 @@ impl Second {
             return self.0.circuit.looked_in_vain();
         };
         let inner = self.0.clone();
+        // Made here: the task may be dropped before it has begun.
+        let looking = Looking(inner.clone());
         runtime.spawn(async move {
-            let looking = Looking(&inner);
             if let Ok(Ok(())) = timeout(inner.longest, inner.store.ping()).await {
                 if inner.circuit.succeeded() {
                     inner
@@ -200,9 +208,9 @@ impl Inner {
 }
 
 /// A look at the store that has not succeeded when this is dropped has failed, a panic included.
-struct Looking<'a>(&'a Inner);
+struct Looking(Arc<Inner>);
 
-impl Drop for Looking<'_> {
+impl Drop for Looking {
     fn drop(&mut self) {
         self.0.circuit.looked_in_vain();
     }

@@ -228,15 +228,27 @@ where
                 Some(Err(error))
             }
             Begun::Failed(_) => None,
-            Begun::Whole(head, answer) => Some(Ok(Reply::whole(self.head(*head, leads), *answer))),
+            Begun::Whole(head, answer) => {
+                self.count(leads);
+                Some(Ok(Reply::whole(self.head(*head, leads), *answer)))
+            }
             Begun::Streaming(head) => {
                 let head = self.head(*head, leads);
                 let reply = Reply::stream(head, Following::new(member, self.deadline())).await;
-                match reply {
+                let result = match reply {
                     // Others asked for a stream, this one for the whole.
-                    Ok(reply) if !leads && !self.call.is_stream() => Some(whole(reply).await),
-                    result => Some(result),
+                    Ok(reply) if !leads && !self.call.is_stream() => whole(reply).await,
+                    result => result,
+                };
+                // It broke, and this one was given nothing of it yet.
+                if let Err(error) = &result
+                    && !leads
+                    && self.asks_again(error, may_join)
+                {
+                    return None;
                 }
+                self.count(leads);
+                Some(result)
             }
         }
     }
@@ -264,15 +276,17 @@ where
         }
     }
 
+    fn count(&self, leads: bool) {
+        if leads { self.cache.missed() } else { self.cache.shared() }
+    }
+
     fn head(&self, mut head: ReplyHead, leads: bool) -> ReplyHead {
         if leads {
-            self.cache.missed();
             // A cache beneath may have answered; and of a call that wanted no cached answer there is nothing to say.
             if head.cache == CacheStatus::Bypass && self.asked.wants.look {
                 head.cache = CacheStatus::Miss;
             }
         } else {
-            self.cache.shared();
             // A cache beneath may have answered the one who began; then it answers this one too, and says so.
             if matches!(head.cache, CacheStatus::Bypass | CacheStatus::Miss | CacheStatus::Vetoed { .. }) {
                 head.cache = CacheStatus::Coalesced;

@@ -288,6 +288,24 @@ async fn a_stream_that_breaks_is_broken_for_all_who_read_it_and_not_for_who_come
     assert_eq!(lab.calls(), 2);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_breaks_does_not_fail_who_joined_for_the_whole() {
+    let gate = Gate::new();
+    let broken = [Piece::text("a "), Piece::Gate(gate.clone()), Piece::fail_with(ErrorKind::Network)];
+    let lab = lab(Scripted::new([Step::stream(broken), Step::text("yes")]));
+    let stream = lab.ask(streaming(call("a"))).await;
+    let whole: Vec<_> = (0..5).map(|_| spawn(&lab, call("a"))).collect();
+    settle().await;
+    gate.open();
+    assert_eq!(stream.collect().await.unwrap_err().kind(), ErrorKind::Network);
+    for whole in whole {
+        assert_eq!(answered(whole).await.collect().await.unwrap().text(), "yes");
+    }
+    assert_eq!(lab.calls(), 2, "those who were left asked once, together");
+    let stats = lab.cache.stats();
+    assert_eq!((stats.misses, stats.coalesced + stats.hits), (2, 4));
+}
+
 // D1
 #[tokio::test(start_paused = true)]
 async fn one_who_joined_has_its_own_deadline() {

@@ -12,6 +12,7 @@ use futures_util::future::join_all;
 use mainstay_cache_exact::{
     Entry, ExactCacheBuilder, ExactCacheLayer, ExactStore, Key, MemoryStore, Scope, StoreError, StoreFuture,
 };
+use mainstay_provider_core::test_kit::{Scripted, Step};
 use mainstay_provider_core::{Event, Events, Provider};
 use tokio::time::Instant;
 
@@ -363,6 +364,69 @@ async fn a_purge_during_a_look_is_obeyed() {
     store.be(Mood::Well);
     lab.cache.purge(&mainstay_provider_core::Namespace::new("acme")).await.unwrap();
     assert_eq!(looking.await.unwrap().head.cache.as_str(), "miss");
+}
+
+// A purge while an answer is being written there: it does not come there afterwards.
+#[tokio::test(start_paused = true)]
+async fn a_purge_during_a_write_is_obeyed() {
+    for forget in [true, false] {
+        let store = Moody::new(Mood::Slow(Duration::from_millis(20)));
+        let lab = lab_with(with(&store), counting());
+        lab.text(call("a")).await;
+        settle().await;
+        store.be(Mood::Well);
+        if forget {
+            lab.cache.forget(&call("a")).await.unwrap();
+        } else {
+            lab.cache.purge(&mainstay_provider_core::Namespace::new("acme")).await.unwrap();
+        }
+        tokio::time::advance(Duration::from_secs(1)).await;
+        settle().await;
+        assert_eq!(lab_with(with(&store), counting()).status(call("a")).await, "miss", "forget: {forget}");
+    }
+}
+
+// What was asked anew while the store was being looked into is younger than what the store had.
+#[tokio::test(start_paused = true)]
+async fn what_comes_late_from_the_store_takes_the_place_of_no_younger_answer() {
+    let store = Moody::new(Mood::Well);
+    lab_with(with(&store), counting()).text(call("a")).await;
+    settle().await;
+    tokio::time::advance(Duration::from_secs(60)).await;
+    let lab = lab_with(with(&store), Scripted::repeating(Step::text("anew")));
+    store.be(Mood::Slow(Duration::from_millis(20)));
+    let mut looking = Box::pin(lab.text(call("a")));
+    assert!(tokio::time::timeout(Duration::from_millis(10), &mut looking).await.is_err());
+    let mut anew = call("a");
+    anew.context_mut().cache.no_cache = true;
+    assert_eq!(lab.text(anew).await, "anew");
+    assert_eq!(looking.await, "answer 1");
+    assert_eq!(lab.cache.stats().entries, 1);
+    assert_eq!(lab.text(call("a")).await, "anew");
+}
+
+// S2: a runtime may end before the look has begun.
+#[test]
+fn a_look_that_never_begins_is_over() {
+    let runtime =
+        || tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    let store = Moody::new(Mood::Refuses);
+    let lab = lab_with(with(&store), counting());
+    let asked = runtime().block_on(async {
+        times(&lab, 0..5).await;
+        tokio::time::advance(Duration::from_secs(2)).await;
+        let asked = store.asked();
+        lab.text(call("it is to be looked at")).await;
+        asked
+    });
+    assert_eq!(store.asked(), asked, "its task was not polled");
+    store.be(Mood::Well);
+    runtime().block_on(async {
+        tokio::time::advance(Duration::from_secs(60)).await;
+        lab.text(call("and again")).await;
+        settle().await;
+    });
+    assert!(!lab.cache.stats().second.unwrap().is_left_alone);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,7 +1,5 @@
 //! What is kept when an answer is complete.
 
-use std::sync::atomic::Ordering;
-
 use mainstay_provider_core::{CacheStatus, End, Level, Recording, ReplyHead};
 
 use super::{Asked, ExactCache, Inner};
@@ -40,15 +38,16 @@ impl Keeper {
         let worth = counters.worth(&recording, price_of.as_ref());
         // Those who shared the call did not pay for one of their own.
         (0..tape.followers()).for_each(|_| worth.count());
-        let too_long = recording.bytes() as u64 > config.max_entry_bytes;
-        if too_long || purges.load(Ordering::SeqCst) != self.purges {
+        if recording.bytes() as u64 > config.max_entry_bytes {
             return counters.not_stored.one();
         }
-        counters.stored.one();
-        let entry = Entry::new(recording, self.asked.wants.ttl, config.stale_for);
-        memory.keep(&self.asked.key, entry.clone(), worth);
-        if let Some(second) = second {
-            second.put_behind(self.asked.key.clone(), entry);
-        }
+        let kept = purges.unless_since(self.purges, || {
+            let entry = Entry::new(recording, self.asked.wants.ttl, config.stale_for);
+            memory.keep(&self.asked.key, entry.clone(), worth);
+            if let Some(second) = second {
+                second.put_behind(self.asked.key.clone(), entry);
+            }
+        });
+        kept.map_or_else(|| counters.not_stored.one(), |()| counters.stored.one());
     }
 }
