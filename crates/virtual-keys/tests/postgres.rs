@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use common::{Lab, settings};
-use mainstay_test_servers::{Server, postgres};
+use mainstay_test_servers::{Server, Slow, postgres, postgres_url};
 use mainstay_virtual_keys::{
     Actor, KeyStore as _, PostgresConfig, PostgresStore, Refusal, StoreError, contract,
 };
@@ -80,6 +80,23 @@ async fn a_set_up_that_failed_is_done_again_when_it_can_be() {
     }
     admin.batch_execute("GRANT CREATE ON SCHEMA public TO humble").await.unwrap();
     assert!(store.read(None).await.unwrap().is_some());
+}
+
+// S2: the network has lost the connections without telling anybody.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_was_waited_for_in_vain_is_not_used_again() {
+    let Some(server) = postgres().await else { return };
+    let network = Slow::before(server.port).await;
+    let store = PostgresStore::new(PostgresConfig::new(postgres_url(network.port))).unwrap();
+    assert!(store.read(None).await.unwrap().is_some());
+    network.by(Duration::from_secs(3_600));
+    for _ in 0..2 {
+        let waited = tokio::time::timeout(Duration::from_millis(200), store.read(None)).await;
+        assert!(waited.is_err(), "nothing comes through");
+    }
+    network.by(Duration::ZERO);
+    let read = tokio::time::timeout(Duration::from_secs(20), store.read(None)).await;
+    assert!(read.expect("another connection is made").unwrap().is_some());
 }
 
 #[test]

@@ -83,7 +83,8 @@ async fn a_server_that_is_frozen_or_gone_costs_no_call_anything() {
         assert!(lab.check(&secret).is_ok());
         assert_eq!(lab.check(&KeySecret::generate().unwrap()).unwrap_err(), Refusal::Unknown);
     }
-    assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
+    // Who waited would wait 500 ms each time.
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     server.thaw();
     until(|| !lab.ring.is_stale()).await;
     let port = server.port;

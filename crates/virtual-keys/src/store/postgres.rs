@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use deadpool_postgres::{Manager, Object, Pool};
 use tokio::sync::OnceCell;
-use tokio_postgres::NoTls;
+use tokio_postgres::{NoTls, Row};
 
 use super::{KeyStore, Snapshot, StoreError, StoreFuture};
 use crate::id::KeyId;
@@ -86,8 +86,8 @@ impl PostgresStore {
         Ok(Self(Arc::new(Inner { pool, config, tables: OnceCell::new() })))
     }
 
-    async fn client(&self) -> Result<Object, StoreError> {
-        let client = self.0.pool.get().await.map_err(StoreError::failed)?;
+    async fn client(&self) -> Result<Lent, StoreError> {
+        let client = Lent(Some(self.0.pool.get().await.map_err(StoreError::failed)?));
         let tables = async || {
             // Two who begin at the same time would both find nothing there. Statements that are sent together are one transaction;
             // one that they began themselves would stay behind on the connection when something in it failed.
@@ -98,10 +98,15 @@ impl PostgresStore {
                  INSERT INTO {table}_state VALUES (true, 0) ON CONFLICT DO NOTHING",
                 table = self.0.config.table,
             );
-            client.batch_execute(&statement).await
+            client.get().batch_execute(&statement).await
         };
-        self.0.tables.get_or_try_init(tables).await.map_err(StoreError::failed)?;
-        Ok(client)
+        match self.0.tables.get_or_try_init(tables).await {
+            Ok(()) => Ok(client),
+            Err(error) => {
+                client.has_answered();
+                Err(StoreError::failed(error))
+            }
+        }
     }
 
     /// Changes one record under the state's lock.
@@ -111,8 +116,20 @@ impl PostgresStore {
         revision: u64,
         record: impl FnOnce(u64) -> Result<Option<String>, StoreError>,
     ) -> Result<u64, StoreError> {
-        let table = &self.0.config.table;
         let mut client = self.client().await?;
+        let changed = self.change_over(client.get_mut(), id, revision, record).await;
+        client.has_answered();
+        changed
+    }
+
+    async fn change_over(
+        &self,
+        client: &mut Object,
+        id: &KeyId,
+        revision: u64,
+        record: impl FnOnce(u64) -> Result<Option<String>, StoreError>,
+    ) -> Result<u64, StoreError> {
+        let table = &self.0.config.table;
         let transaction = client.transaction().await.map_err(StoreError::failed)?;
         // The time in microseconds, if that is later: tables that were emptied never come to a revision that they had before.
         let next = format!(
@@ -143,21 +160,55 @@ impl PostgresStore {
         transaction.commit().await.map_err(StoreError::failed)?;
         Ok(next.unsigned_abs())
     }
+
+    /// The state and all records; none if it is the one that is known.
+    async fn read_over(
+        &self,
+        client: &Object,
+        known: Option<u64>,
+    ) -> Result<Option<Vec<Row>>, tokio_postgres::Error> {
+        let table = &self.0.config.table;
+        let row = client.query_one(&format!("SELECT revision FROM {table}_state"), &[]).await?;
+        if known == Some(row.get::<_, i64>(0).unsigned_abs()) {
+            return Ok(None);
+        }
+        // One statement sees one state of both tables.
+        let all = format!("SELECT s.revision, k.record FROM {table}_state s LEFT JOIN {table} k ON true");
+        client.query(&all, &[]).await.map(Some)
+    }
+}
+
+/// A connection that is given back when it has answered. One whose caller did not wait for that is closed: if the network has lost
+/// it, it would be waited for in vain again and again.
+struct Lent(Option<Object>);
+
+impl Lent {
+    fn get(&self) -> &Object {
+        self.0.as_ref().expect("it is there until it has answered")
+    }
+
+    fn get_mut(&mut self) -> &mut Object {
+        self.0.as_mut().expect("it is there until it has answered")
+    }
+
+    fn has_answered(mut self) {
+        drop(self.0.take());
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        drop(self.0.take().map(Object::take));
+    }
 }
 
 impl KeyStore for PostgresStore {
     fn read(&self, known: Option<u64>) -> StoreFuture<'_, Option<Snapshot>> {
         Box::pin(async move {
-            let table = &self.0.config.table;
             let client = self.client().await?;
-            let state = format!("SELECT revision FROM {table}_state");
-            let row = client.query_one(&state, &[]).await.map_err(StoreError::failed)?;
-            if known == Some(row.get::<_, i64>(0).unsigned_abs()) {
-                return Ok(None);
-            }
-            // One statement sees one state of both tables.
-            let all = format!("SELECT s.revision, k.record FROM {table}_state s LEFT JOIN {table} k ON true");
-            let rows = client.query(&all, &[]).await.map_err(StoreError::failed)?;
+            let read = self.read_over(client.get(), known).await;
+            client.has_answered();
+            let Some(rows) = read.map_err(StoreError::failed)? else { return Ok(None) };
             let revision = rows.first().map_or(0, |row| row.get::<_, i64>(0).unsigned_abs());
             let records = rows.iter().filter_map(|row| row.get::<_, Option<String>>(1)).collect();
             Snapshot::of_texts(revision, records, |record| serde_json::from_str(record).ok()).await.map(Some)
