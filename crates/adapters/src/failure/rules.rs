@@ -246,7 +246,7 @@ fn rule_3_quota(facts: &Facts<'_>) -> Option<ErrorKind> {
         "used all available credits",
         "insufficient balance",
     ]);
-    (named || says || facts.status == Some(402)).then_some(QuotaExhausted)
+    (named || (says && !facts.quotes_the_request()) || facts.status == Some(402)).then_some(QuotaExhausted)
 }
 
 /// Rule 4: The prompt is longer than the model's window.
@@ -290,6 +290,7 @@ fn rule_6_content_filter(facts: &Facts<'_>) -> Option<ErrorKind> {
 /// Rule 7: The key is wrong, at any status: Gemini and xAI answer one with 400.
 fn rule_7_authentication(facts: &Facts<'_>) -> Option<ErrorKind> {
     let says = facts.says(&["incorrect api key", "api key not valid", "invalid x-api-key"]);
+    let says = says && !facts.quotes_the_request();
     (facts.status == Some(401) || facts.named(&["invalid_api_key"]) || says).then_some(Authentication)
 }
 
@@ -332,6 +333,12 @@ impl Facts<'_> {
     /// Whether the message has one of these phrases.
     fn says(&self, phrases: &[&str]) -> bool {
         phrases.iter().any(|phrase| self.text.contains(phrase))
+    }
+
+    /// Whether the error is about a parameter, whose value the message may quote ("Invalid value: '…'"). What a caller wrote
+    /// there must not be read as the provider's word on the account: a deployment would be taken from all callers for it.
+    fn quotes_the_request(&self) -> bool {
+        self.body.param().is_some()
     }
 }
 

@@ -3,6 +3,7 @@
 mod kinds;
 mod limits;
 mod masks;
+mod quotes;
 mod shared;
 mod streams;
 mod waits;
