@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::plan::Plan;
 use crate::row::UsageRow;
 use crate::shared::Core;
-use crate::store::{HoldId, Settlement};
+use crate::store::{HoldId, Settlement, StoreError};
 
 /// A settlement that is to be booked.
 #[derive(Debug)]
@@ -112,11 +112,17 @@ impl Outbox {
         }
     }
 
-    /// One that could not be booked comes first again. Says whether the worker goes on: one alone tries while the store is away.
-    fn put_back(&self, mut owed: Owed) -> bool {
+    /// One that could not be booked comes first again, or last if the store has refused it: perhaps it will for ever, and the others
+    /// must not wait for that. Says whether the worker goes on: one alone tries while the store is away.
+    fn put_back(&self, mut owed: Owed, error: &StoreError) -> bool {
         let mut state = self.lock();
         state.late += usize::from(!std::mem::replace(&mut owed.is_late, true));
-        state.comes_back(owed);
+        if matches!(error, StoreError::LeftAlone | StoreError::TimedOut) {
+            state.comes_back(owed);
+        } else {
+            state.leaves_hand(&owed);
+            state.waiting.push_back(owed);
+        }
         let goes_on = state.workers == 1;
         state.workers -= usize::from(!goes_on);
         goes_on
@@ -125,8 +131,7 @@ impl Outbox {
     /// How much is not booked yet.
     pub(crate) fn behind(&self) -> Behind {
         let state = self.lock();
-        // Each worker may have put one back; those behind them are in their order.
-        let waiting = state.waiting.iter().take(MOST_WORKERS).map(|owed| owed.since);
+        let waiting = state.waiting.iter().map(|owed| owed.since);
         let oldest = waiting.chain(state.in_hand.iter().copied()).flatten().min();
         Behind {
             owed: state.owed(),
@@ -224,15 +229,16 @@ impl Worker {
         let mut pause = FIRST_PAUSE;
         while let Some(owed) = core.outbox.next() {
             let hand = InHand { outbox: &core.outbox, owed: Some(owed) };
-            if core.book(hand.owed()).await.is_ok() {
+            let Err(error) = core.book(hand.owed()).await else {
                 hand.booked();
                 pause = FIRST_PAUSE;
-            } else if hand.put_back() {
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
-            } else {
+                continue;
+            };
+            if !hand.put_back(&error) {
                 break;
             }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
         // The last look at the outbox has counted it out.
         self.is_counted = false;
@@ -265,8 +271,8 @@ impl InHand<'_> {
         }
     }
 
-    fn put_back(mut self) -> bool {
-        self.owed.take().is_some_and(|owed| self.outbox.put_back(owed))
+    fn put_back(mut self, error: &StoreError) -> bool {
+        self.owed.take().is_some_and(|owed| self.outbox.put_back(owed, error))
     }
 }
 
