@@ -51,6 +51,9 @@ pub use self::sse::SseDecoder;
 /// The largest frame that a decoder takes unless it is told otherwise: 1 MiB.
 pub const DEFAULT_LIMIT: usize = 1 << 20;
 
+/// The largest event of a provider that draws: a generated image comes whole in one event, as base64. 32 MiB.
+pub(crate) const LARGEST_IMAGE: usize = 32 << 20;
+
 /// A decoder for whichever framing a provider uses, so that one driver serves them all.
 ///
 /// As an iterator it yields the frames that are complete by now; `None` means: push more, or

@@ -26,11 +26,8 @@ use self::stream::Reader;
 use crate::config::AdapterConfig;
 use crate::dialect::{Dialect, Outgoing, ReadStream};
 use crate::failure;
-use crate::framing::{Frames, SseDecoder};
+use crate::framing::{Frames, LARGEST_IMAGE, SseDecoder};
 use crate::translate::path_segment;
-
-/// The largest event of a stream: a generated image comes whole in one event, as base64.
-const LARGEST_EVENT: usize = 32 << 20;
 
 /// The dialect for `gemini`, or for `vertex` where the kind says so.
 ///
@@ -102,7 +99,7 @@ impl Dialect for GenerateContent {
     }
 
     fn frames(&self) -> Frames {
-        Frames::Sse(SseDecoder::with_limit(LARGEST_EVENT))
+        Frames::Sse(SseDecoder::with_limit(LARGEST_IMAGE))
     }
 
     fn chat_stream(&self, _request: &ChatRequest, model: &str) -> Box<dyn ReadStream> {

@@ -30,6 +30,7 @@ pub(crate) use self::response::decode;
 use crate::config::AdapterConfig;
 use crate::dialect::{Dialect, Outgoing, ReadStream};
 use crate::failure;
+use crate::framing::{Frames, LARGEST_IMAGE, SseDecoder};
 
 /// The dialect as the provider of this profile speaks it.
 pub(crate) fn dialect(config: &AdapterConfig, profile: &'static Profile) -> Result<Box<dyn Dialect>, Error> {
@@ -65,6 +66,10 @@ impl Dialect for OpenAi {
 
     fn decode_chat(&self, body: Bytes, model: &str) -> Result<Wire<ChatResponse>, Error> {
         decode(body, model, &self.provider, self.profile)
+    }
+
+    fn frames(&self) -> Frames {
+        Frames::Sse(SseDecoder::with_limit(LARGEST_IMAGE))
     }
 
     fn chat_stream(&self, _request: &ChatRequest, model: &str) -> Box<dyn ReadStream> {

@@ -32,6 +32,7 @@ use super::openai::{Embeddings, Profile, address};
 use crate::config::AdapterConfig;
 use crate::dialect::{Dialect, Outgoing, ReadStream};
 use crate::failure;
+use crate::framing::{Frames, LARGEST_IMAGE, SseDecoder};
 
 /// Responses as the provider of this profile speaks them.
 pub(crate) fn dialect(config: &AdapterConfig, profile: &'static Profile) -> Result<Box<dyn Dialect>, Error> {
@@ -57,6 +58,10 @@ impl Dialect for Responses {
 
     fn decode_chat(&self, body: Bytes, model: &str) -> Result<Wire<ChatResponse>, Error> {
         response::decode(body, model, &self.provider, self.profile)
+    }
+
+    fn frames(&self) -> Frames {
+        Frames::Sse(SseDecoder::with_limit(LARGEST_IMAGE))
     }
 
     fn chat_stream(&self, _request: &ChatRequest, model: &str) -> Box<dyn ReadStream> {

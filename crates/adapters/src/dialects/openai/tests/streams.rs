@@ -224,3 +224,14 @@ fn an_empty_finish_reason_is_none_yet() {
     assert_eq!(chunks[0].choices[0].finish_reason, None);
     assert_eq!(assembled(&chunks).finish_reason(), Some(&FinishReason::Stop));
 }
+
+// OpenRouter's models that draw send each image whole, as base64, in one event.
+#[test]
+fn an_image_of_more_than_a_mebibyte_arrives_in_one_event() {
+    let url = format!("data:image/png;base64,{}", "A".repeat(3 << 20));
+    let images = json!([{"type": "image_url", "image_url": {"url": url}}]);
+    let body = events(&[piece(json!({"images": images}), None), last()]);
+    let (chunks, error) = read_stream(&*provider("openrouter", &profile::OPENROUTER), &body);
+    assert!(error.is_none(), "{error:?}");
+    assert!(chunks[0].has_content() && chunks[0].to_json().len() > 3 << 20);
+}
