@@ -30,7 +30,6 @@ impl Purges {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::{Arc, mpsc};
     use std::time::Duration;
 
@@ -38,21 +37,20 @@ mod tests {
 
     #[test]
     fn who_forgets_waits_for_who_keeps_and_what_comes_later_is_not_kept() {
-        let (purges, purged) = (Arc::new(Purges::default()), Arc::new(AtomicBool::new(false)));
-        let (tell, told) = mpsc::channel();
+        let purges = Arc::new(Purges::default());
+        let ((begin, begun), (tell, purged)) = (mpsc::channel(), mpsc::channel());
         let since = purges.count();
         let purging = std::thread::spawn({
-            let (purges, purged) = (purges.clone(), purged.clone());
+            let purges = purges.clone();
             move || {
-                told.recv().unwrap();
+                begun.recv().unwrap();
                 purges.one();
-                purged.store(true, Ordering::SeqCst);
+                tell.send(()).unwrap();
             }
         });
         let kept = purges.unless_since(since, || {
-            tell.send(()).unwrap();
-            std::thread::sleep(Duration::from_millis(50));
-            !purged.load(Ordering::SeqCst)
+            begin.send(()).unwrap();
+            purged.recv_timeout(Duration::from_millis(50)).is_err()
         });
         assert_eq!(kept, Some(true), "it is kept before anything is forgotten");
         purging.join().unwrap();

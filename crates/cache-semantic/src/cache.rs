@@ -1,7 +1,7 @@
 //! The cache behind the layer: looking up, keeping, learning.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -36,6 +36,8 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     /// Whether the last question that was to be embedded was not.
     pub(crate) embedder_is_down: AtomicBool,
+    /// How often a namespace was forgotten. An answer that was under way meanwhile is not kept.
+    pub(crate) purges: AtomicU64,
 }
 
 impl fmt::Debug for Shared {
@@ -209,9 +211,16 @@ impl Shared {
         }
     }
 
-    /// Keeps an answer. The one place where anything is written.
-    pub(crate) async fn keep(&self, looked: &Looked, recording: Recording, ttl: Duration) {
+    pub(crate) fn purges(&self) -> u64 {
+        self.purges.load(Ordering::SeqCst)
+    }
+
+    /// Keeps an answer, unless anything was purged since there were so many `purges`. The one place where anything is written.
+    pub(crate) async fn keep(&self, looked: &Looked, recording: Recording, ttl: Duration, purges: u64) {
         let Some(vector) = looked.vector.clone() else { return };
+        if self.purges() != purges {
+            return;
+        }
         let saves = recording.usage().map_or(1, |usage| {
             let price = self.price.as_ref().and_then(|price| price(recording.model(), &usage));
             price.unwrap_or_else(|| usage.total()).max(1)
@@ -222,6 +231,10 @@ impl Shared {
         if self.store.ask(|store| store.insert(&looked.partition, entry)).await.is_some() {
             self.counters.kept.fetch_add(1, Ordering::Relaxed);
         }
+        // It may have come there after it was forgotten.
+        if self.purges() != purges {
+            self.store.ask(|store| store.remove(&looked.partition, id)).await;
+        }
     }
 
     /// Embeds a question that was not embedded while the caller waited: because the cache was not to be read, or because it
@@ -229,14 +242,15 @@ impl Shared {
     pub(crate) async fn embed_late(&self, looked: &mut Looked) {
         if looked.vector.is_none() {
             let Looked { partition, question, .. } = looked;
-            let embedded = self.embedding.embed_for(&partition.namespace, &question.text).await;
-            looked.vector = embedded.ok();
+            let embedded = self.embedding.embed_for(&partition.namespace, &question.text);
+            looked.vector = tokio::time::timeout(EMBED_LATE, embedded).await.ok().and_then(Result::ok);
         }
     }
 
     /// How long an answer to this call is kept.
     pub(crate) fn ttl(&self, call: &Call) -> Duration {
-        call.context().cache.max_age.map_or(self.config.ttl, |age| age.min(self.config.ttl))
+        let max_age = call.context().cache.max_age.filter(|age| !age.is_zero());
+        max_age.map_or(self.config.ttl, |age| age.min(self.config.ttl))
     }
 
     /// Whether this hit is asked again.
@@ -249,6 +263,9 @@ impl Shared {
         self.chance.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// Nobody waits for such a vector, but the answer that it is for is held meanwhile.
+const EMBED_LATE: Duration = Duration::from_secs(30);
 
 /// Whether an entry is young enough for what the caller said.
 fn is_fresh(call: &Call, age: Duration) -> bool {
@@ -269,11 +286,12 @@ impl SemanticCache {
         SemanticStats { store: self.0.store.store().stats(), ..self.0.counters.read() }
     }
 
-    /// Forgets all of a namespace; says how many entries that were.
+    /// Forgets all of a namespace, and keeps no answer that is under way here; says how many entries that were.
     ///
     /// # Errors
     /// Those of the store.
     pub async fn purge(&self, namespace: &Namespace) -> Result<u64, crate::store::StoreError> {
+        self.0.purges.fetch_add(1, Ordering::SeqCst);
         self.0.store.store().purge(namespace).await
     }
 

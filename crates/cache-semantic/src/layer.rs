@@ -199,6 +199,7 @@ impl SemanticBuilder {
             ),
             counters: crate::stats::Counters::default(),
             embedder_is_down: false.into(),
+            purges: 0.into(),
         })))
     }
 }

@@ -71,7 +71,9 @@ async fn serve<S: Provider>(
     mut looked: Looked,
 ) -> Result<Reply, Error> {
     let directive = call.context().cache;
-    let (decision, recording) = if directive.no_cache {
+    // A call that takes no entry of any age asks anew, as with `no_cache`.
+    let is_anew = directive.no_cache || directive.max_age == Some(Duration::ZERO);
+    let (decision, recording) = if is_anew {
         (Decision::miss(By::Skip(crate::Skip::Directive)), None)
     } else {
         shared.look_up(&call, &mut looked).await
@@ -87,7 +89,7 @@ async fn serve<S: Provider>(
     if directive.only_if_cached {
         return Err(not_cached(&call));
     }
-    let (ttl, is_stream) = (shared.ttl(&call), call.is_stream());
+    let (ttl, is_stream, purges) = (shared.ttl(&call), call.is_stream(), shared.purges());
     let mut reply = inner.ask(call).await?;
     if reply.head.cache == CacheStatus::Bypass {
         reply.head.cache = decision.status();
@@ -103,14 +105,20 @@ async fn serve<S: Provider>(
         let Some(recording) = Recording::of(end) else { return };
         let recording = recording.by(&head);
         // A hook must not block, and a store may.
-        drop(runtime.spawn(learn_and_keep(shared, looked, recording, ttl)));
+        drop(runtime.spawn(learn_and_keep(shared, looked, recording, ttl, purges)));
     }))
 }
 
-async fn learn_and_keep(shared: Arc<Shared>, mut looked: Looked, recording: Recording, ttl: Duration) {
+async fn learn_and_keep(
+    shared: Arc<Shared>,
+    mut looked: Looked,
+    recording: Recording,
+    ttl: Duration,
+    purges: u64,
+) {
     shared.embed_late(&mut looked).await;
     shared.learn_from_miss(&looked, &recording).await;
-    shared.keep(&looked, recording, ttl).await;
+    shared.keep(&looked, recording, ttl, purges).await;
 }
 
 /// Asks the provider what the cache has answered, in the background, and compares.

@@ -24,6 +24,8 @@ enum Fault {
     Frozen,
     Refused,
     Slow,
+    /// In time, but not at once.
+    Late,
     Damaged,
     /// Scores that are no cosines.
     Nonsense,
@@ -54,6 +56,10 @@ impl Faulty {
                 Fault::Refused => Err(StoreError::Unreachable("connection refused".into())),
                 Fault::Slow => {
                     tokio::time::sleep(Duration::from_secs(2)).await;
+                    answer.await
+                }
+                Fault::Late => {
+                    tokio::time::sleep(Duration::from_millis(30)).await;
                     answer.await
                 }
                 Fault::Damaged => Err(StoreError::Damaged),
@@ -92,7 +98,7 @@ impl SemanticStore for Faulty {
     }
 
     fn insert<'a>(&'a self, partition: &'a Partition, entry: NewEntry) -> StoreFuture<'a, ()> {
-        self.then(self.inner.insert(partition, entry))
+        self.then(Box::pin(async move { self.inner.insert(partition, entry).await }))
     }
 
     fn tighten<'a>(&'a self, partition: &'a Partition, id: EntryId, above: f32) -> StoreFuture<'a, ()> {
@@ -232,4 +238,32 @@ async fn an_embedder_that_fails_is_told_once_and_so_is_its_return() {
     }
     provider.ask(ask("Which shops are near the station?")).await.unwrap();
     assert_eq!(*told.lock().unwrap(), ["semantic.embedder_down", "semantic.embedder_back"]);
+}
+
+// The answer is held as long as its vector is waited for.
+#[tokio::test(start_paused = true)]
+async fn a_vector_that_never_comes_is_not_waited_for_for_ever() {
+    let embedder: ScriptedEmbedder = common::embedder();
+    let provider =
+        SemanticLayer::builder(Embedding::new(embedder.clone(), "words")).build().unwrap().layer(echo());
+    embedder.push(EmbedStep::hang());
+    embedder.push(EmbedStep::hang());
+    provider.ask(ask(QUESTION)).await.unwrap();
+    settle().await;
+    assert_eq!(embedder.counts().in_flight, 1, "it is embedded late");
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    assert_eq!(embedder.counts().in_flight, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_into_the_store_after_a_purge_is_taken_out_again() {
+    let store = Faulty::new(Fault::Late);
+    let layer = builder().store(store.clone()).build().unwrap();
+    let provider = layer.layer(echo());
+    provider.ask(ask(QUESTION)).await.unwrap();
+    settle().await;
+    // It is being written.
+    assert_eq!((layer.cache().purge(&Namespace::default()).await.unwrap(), store.stats().entries), (0, 0));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!((layer.cache().stats().kept, store.stats().entries), (1, 0));
 }

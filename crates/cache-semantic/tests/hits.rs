@@ -171,6 +171,13 @@ async fn directives_are_obeyed() {
     assert!(!is_hit(
         &provider.ask(directed(|cache| cache.max_age = Some(Duration::from_secs(5)))).await.unwrap()
     ));
+    settle().await;
+    // No age is young enough: it is asked anew, and the answer is for all who come after.
+    let anew = directed(|cache| cache.max_age = Some(Duration::ZERO));
+    assert!(!is_hit(&provider.ask(anew).await.unwrap()));
+    settle().await;
+    tokio::time::advance(Duration::from_secs(60)).await;
+    assert!(is_hit(&provider.ask(ask(RESET)).await.unwrap()));
 }
 
 #[tokio::test(start_paused = true)]

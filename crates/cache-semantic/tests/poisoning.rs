@@ -2,10 +2,10 @@
 
 mod common;
 
-use common::{ask, builder, echo, is_hit, settle, with};
+use common::{ask, ask_in, builder, echo, is_hit, settle, with};
 use mainstay_provider_core::chat::{ChatResponse, FinishReason, Message, ToolCall};
 use mainstay_provider_core::test_kit::{Piece, Scripted, Step};
-use mainstay_provider_core::{CacheStatus, Call, ChatRequest, ErrorKind, Level, Provider};
+use mainstay_provider_core::{CacheStatus, Call, ChatRequest, ErrorKind, Level, Namespace, Provider};
 use tower::Layer;
 
 const QUESTION: &str = "How do I reset my password?";
@@ -135,4 +135,20 @@ async fn a_caller_who_wants_nothing_kept_is_obeyed() {
     provider.ask(with(ask(QUESTION), |context| context.cache.no_store = true)).await.unwrap();
     settle().await;
     assert_eq!(layer.cache().stats().kept, 0);
+}
+
+// What is forgotten is not there again because somebody had asked for it before.
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_under_way_during_a_purge_is_not_kept() {
+    let late = Scripted::by(|_| Step::text("late").after(std::time::Duration::from_secs(1)));
+    let layer = builder().build().unwrap();
+    let provider = layer.layer(late);
+    let under_way = tokio::spawn(provider.ask(ask_in("a", QUESTION)));
+    settle().await;
+    layer.cache().purge(&Namespace::new("a")).await.unwrap();
+    under_way.await.unwrap().unwrap();
+    settle().await;
+    assert!(!is_hit(&provider.ask(ask_in("a", QUESTION)).await.unwrap()));
+    settle().await;
+    assert!(is_hit(&provider.ask(ask_in("a", QUESTION)).await.unwrap()), "a purge is for once");
 }

@@ -278,6 +278,18 @@ async fn what_was_purged_is_not_in_the_file_any_more() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_written_anew_is_in_nobodys_way() {
+    let folder = tempfile::tempdir().unwrap();
+    // What the other of two logs, "log.one" and "log.two", might be writing just now.
+    let other = folder.path().join("log.new");
+    fs::write(&other, "another's").unwrap();
+    let store = filled(&folder.path().join("log.one"), 2).await;
+    store.purge(&Namespace::new("nobody")).await.unwrap();
+    assert_eq!(store.log_stats().compactions, 1);
+    assert_eq!(fs::read(&other).unwrap(), b"another's");
+}
+
+#[tokio::test]
 async fn what_had_to_go_for_others_does_not_come_back_after_it_was_forgotten() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log");

@@ -78,7 +78,10 @@ impl LogFile {
 
     /// An empty file beside this one, to be put in its place.
     pub(super) fn successor(&self) -> io::Result<Self> {
-        let path = self.path.with_extension("new");
+        // The whole name with something behind it: two logs whose names differ in their last part only have one each.
+        let mut path = self.path.clone().into_os_string();
+        path.push(".new");
+        let path = PathBuf::from(path);
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path)?;
         file.try_lock().map_err(io::Error::from)?;
         let mut successor = Self { path, file, header: self.header.clone(), end: 0 };
