@@ -22,13 +22,15 @@ pub(crate) struct Owed {
     pub(crate) rows: Vec<Arc<UsageRow>>,
     /// Whether it is of a time when the store was away.
     pub(crate) is_late: bool,
+    /// Whether the store was asked before: it may have booked it, though nobody heard of that.
+    pub(crate) is_tried: bool,
     /// Since when it waits; none before it does.
     since: Option<Instant>,
 }
 
 impl Owed {
     pub(crate) fn new(hold: HoldId, plan: Plan, actual: Vec<u64>, rows: Vec<Arc<UsageRow>>) -> Self {
-        Self { hold, plan, actual, rows, is_late: false, since: None }
+        Self { hold, plan, actual, rows, is_late: false, is_tried: false, since: None }
     }
 
     pub(crate) fn settlement(&self, now_ms: u64) -> Settlement<'_> {
@@ -117,6 +119,7 @@ impl Outbox {
     fn put_back(&self, mut owed: Owed, error: &StoreError) -> bool {
         let mut state = self.lock();
         state.late += usize::from(!std::mem::replace(&mut owed.is_late, true));
+        owed.is_tried = true;
         if matches!(error, StoreError::LeftAlone | StoreError::TimedOut) {
             state.comes_back(owed);
         } else {

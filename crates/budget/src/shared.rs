@@ -238,11 +238,15 @@ impl Core {
             guard.ended(hold, &mut plan, &actual, way);
             return self.owe(Owed::new(hold, plan, actual, rows));
         }
-        let owed = Owed::new(hold, plan, actual, rows);
+        let mut owed = Owed::new(hold, plan, actual, rows);
         let answer = self.store.settle(owed.settlement(self.clock.now_ms())).now();
         match answer {
             Some(Ok(settled)) => self.booked(&owed, &settled),
-            Some(Err(_)) | None => self.owe(owed),
+            Some(Err(_)) => {
+                owed.is_tried = true;
+                self.owe(owed);
+            }
+            None => self.owe(owed),
         }
     }
 
@@ -254,7 +258,29 @@ impl Core {
             None => settling.await?,
         };
         self.booked(owed, &settled);
+        if settled == Settled::Again && owed.is_tried {
+            one(&self.counts.settled);
+            self.tell_booked_unheard(owed).await;
+        }
         Ok(())
+    }
+
+    /// It was booked before, and the answer did not come: that it passed a line nobody has told.
+    async fn tell_booked_unheard(&self, owed: &Owed) {
+        let now_ms = self.clock.now_ms();
+        let charges = owed.plan.accounts.iter().zip(&owed.plan.charges).zip(&owed.actual);
+        let used: Vec<_> = charges.filter(|(_, actual)| **actual > 0).map(|(charge, _)| charge).collect();
+        let asked: Vec<_> = used.iter().map(|(_, charge)| (charge.account.clone(), charge.window)).collect();
+        let balances = self.store.balances(&asked, now_ms);
+        let balances = match &self.guard {
+            Some(guard) => guard.bounded(balances).await,
+            None => balances.await,
+        };
+        // Where the store is gone again, a later booking is the next to tell something.
+        for ((account, charge), balance) in used.iter().zip(balances.unwrap_or_default()) {
+            // Others may have booked since, so all that stands there is taken for new: better told twice than never.
+            self.teller.booked(account, &charge.window, balance.spent, balance, now_ms);
+        }
     }
 
     fn booked(&self, owed: &Owed, settled: &Settled) {

@@ -459,3 +459,23 @@ async fn a_call_that_is_refused_without_asking_the_store_leaves_nothing_to_be_bo
     process.settled().await;
     assert_eq!(store.balance("user:a|tokens|day").await, (100, 0));
 }
+
+// S6.2: an alert does not get lost with an answer.
+#[tokio::test(start_paused = true)]
+async fn a_soft_limit_that_is_passed_by_a_booking_whose_answer_was_lost_is_told_once() {
+    let store = Faulty::new();
+    let process = Process::new(&store, Limit::tokens(1_000, Period::Day));
+    assert_eq!(process.admitted(7).await, 7);
+    let answered = process.budgeted.ask(streaming(call_of(&["user:a"]))).await.unwrap();
+    process.settled().await;
+    store.set(Fault::AnswersLost);
+    answered.collect().await.unwrap();
+    sleep(MS(40)).await;
+    assert_eq!(store.balance("user:a|tokens|day").await, (800, 0), "it is booked, and nobody knows");
+    sleep(MS(20)).await;
+    store.set(Fault::None);
+    sleep(Duration::from_secs(10)).await;
+    process.settled().await;
+    assert_eq!(process.heard.count("budget.soft_limit"), 1);
+    assert_eq!((process.budget.stats().settled, process.budget.stats().owed), (8, 0));
+}
