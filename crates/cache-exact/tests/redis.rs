@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use common::{Lab, call, call_of, chunks, counting, lab_with, pieces, streaming};
-use mainstay_cache_exact::{ExactCacheLayer, Key, RedisConfig, RedisStore, Sharing, contract};
+use mainstay_cache_exact::{
+    ExactCacheBuilder, ExactCacheLayer, Key, RedisConfig, RedisStore, Sharing, contract,
+};
 use mainstay_provider_core::test_kit::{Scripted, Step};
 use mainstay_provider_core::{CacheStatus, Namespace, Provider};
 use mainstay_test_servers::{Server, free_port, redis, redis_at, redis_cli};
@@ -22,8 +24,18 @@ fn store(server: &Server) -> RedisStore {
     RedisStore::new(config(server)).unwrap()
 }
 
+/// What is promised here is what it does, not how fast it is on a busy machine.
+fn patient(server: &Server) -> ExactCacheBuilder {
+    ExactCacheLayer::builder().second_level(store(server)).store_timeout(Duration::from_secs(20))
+}
+
 fn lab_of(server: &Server, upstream: Scripted) -> Lab {
-    lab_with(ExactCacheLayer::builder().second_level(store(server)), upstream)
+    lab_with(patient(server), upstream)
+}
+
+/// With the timeout that is usual.
+fn usual(server: &Server) -> Lab {
+    lab_with(ExactCacheLayer::builder().second_level(store(server)), counting())
 }
 
 /// Writes are not waited for: waits until they are there.
@@ -72,10 +84,7 @@ async fn processes_share_their_answers_streams_too() {
 #[tokio::test]
 async fn an_entry_is_forgotten_by_the_server_when_its_time_is_over() {
     let Some(server) = redis().await else { return };
-    let builder = ExactCacheLayer::builder()
-        .second_level(store(&server))
-        .ttl(Duration::from_secs(100))
-        .stale_for(Duration::from_secs(50));
+    let builder = patient(&server).ttl(Duration::from_secs(100)).stale_for(Duration::from_secs(50));
     let lab = lab_with(builder, counting());
     lab.text(call("a")).await;
     written(&server, 1).await;
@@ -90,24 +99,23 @@ async fn an_entry_is_forgotten_by_the_server_when_its_time_is_over() {
 #[tokio::test]
 async fn an_entry_that_somebody_keeps_for_ever_has_its_age_and_its_end() {
     let Some(server) = redis().await else { return };
-    let lab = || {
-        let builder = ExactCacheLayer::builder().second_level(store(&server));
-        lab_with(builder.ttl(Duration::from_millis(200)).stale_for(Duration::ZERO), counting())
-    };
-    lab().text(call("a")).await;
+    let ttl = Duration::from_secs(3);
+    let lab = || lab_with(patient(&server).ttl(ttl).stale_for(Duration::ZERO), counting());
     let begun = Instant::now();
+    lab().text(call("a")).await;
     written(&server, 1).await;
     let key = redis_cli(server.port, &["KEYS", "*"]);
     assert_eq!(redis_cli(server.port, &["PERSIST", &key]), "1");
     tokio::time::sleep(Duration::from_millis(50)).await;
     let reply = lab().ask(call("a")).await;
-    let longest = begun.elapsed() + Duration::from_millis(20);
+    // Two round trips more at most, and they lie within this time.
+    let longest = 2 * begun.elapsed() + Duration::from_millis(20);
     match reply.head.cache {
         CacheStatus::Hit { age } => assert!(age >= Duration::from_millis(50) && age <= longest, "{age:?}"),
         // This machine was busy for that long.
-        _ => assert!(longest > Duration::from_millis(200)),
+        _ => assert!(longest > ttl),
     }
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    tokio::time::sleep(ttl).await;
     assert_eq!(redis_cli(server.port, &["EXISTS", &key]), "1");
     assert_eq!(lab().status(call("a")).await, "miss");
 }
@@ -190,18 +198,34 @@ async fn times(lab: &Lab, questions: std::ops::Range<u32>) -> Vec<Duration> {
     times
 }
 
-/// What a busy machine adds to a timer.
-const SLACK: Duration = Duration::from_millis(25);
+/// What a busy machine adds to a timer. How long it is to the millisecond is promised with a clock that stands still, in
+/// `second_level.rs`.
+const SLACK: Duration = Duration::from_secs(1);
 
-fn assert_bounded(times: &[Duration]) {
-    let longest = Duration::from_millis(50) + SLACK;
-    assert!(times[..3].iter().all(|time| *time <= longest), "{times:?}");
+/// The first calls wait for one timeout each at most, and those after them for none.
+fn assert_bounded(lab: &Lab, times: &[Duration]) {
+    let timeout = Duration::from_millis(50);
+    assert!(times.iter().all(|time| *time <= timeout + SLACK), "{times:?}");
     let mut rest = times[3..].to_vec();
     rest.sort();
-    // "Nothing" is what the scheduler of a busy machine leaves of it.
-    assert!(rest[rest.len() * 9 / 10] < Duration::from_millis(5), "{rest:?}");
-    // Nobody of them waited for a timeout, but for one that such a machine may hold up for as long.
-    assert!(rest[rest.len() - 2] < SLACK, "{rest:?}");
+    assert!(rest[rest.len() / 2] < timeout, "{rest:?}");
+    // Three looks, the three writes after them, and one from before.
+    let second = lab.cache.stats().second.unwrap();
+    assert!(second.timeouts + second.failures <= 7, "{second:?}");
+    assert!(second.is_left_alone);
+}
+
+/// Waits until it is used again: asks one question after the other, since what is written may come too late on a busy machine.
+async fn used_again(lab: &Lab, server: &Server) {
+    let begun = Instant::now();
+    let mut question = 1_000;
+    redis_cli(server.port, &["FLUSHALL"]);
+    while redis_cli(server.port, &["DBSIZE"]) == "0" {
+        assert!(begun.elapsed() < Duration::from_secs(100), "{:?}", lab.cache.stats());
+        assert!(times(lab, question..question + 1).await[0] < SLACK);
+        question += 1;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 // S1, S2
@@ -209,27 +233,15 @@ fn assert_bounded(times: &[Duration]) {
 async fn a_server_that_is_frozen_costs_50_ms_on_the_first_calls_and_nothing_after() {
     let Some(server) = redis().await else { return };
     for connected in [true, false] {
-        let lab = lab_of(&server, counting());
+        let lab = usual(&server);
         if connected {
             lab.text(call("before")).await;
         }
         server.freeze();
-        assert_bounded(&times(&lab, 0..100).await);
-        assert!(lab.cache.stats().second.unwrap().is_left_alone);
+        assert_bounded(&lab, &times(&lab, 0..100).await);
         server.thaw();
         // It is found again, in the background.
-        let begun = Instant::now();
-        let mut question = 1_000;
-        while lab.cache.stats().second.unwrap().is_left_alone {
-            assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", lab.cache.stats());
-            assert!(times(&lab, question..question + 1).await[0] < SLACK);
-            question += 1;
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        redis_cli(server.port, &["FLUSHALL"]);
-        lab.text(call("after")).await;
-        written(&server, 1).await;
-        redis_cli(server.port, &["FLUSHALL"]);
+        used_again(&lab, &server).await;
     }
 }
 
@@ -237,24 +249,13 @@ async fn a_server_that_is_frozen_costs_50_ms_on_the_first_calls_and_nothing_afte
 #[tokio::test]
 async fn a_server_that_refuses_costs_nothing_and_one_that_comes_back_is_used() {
     let Some(server) = redis().await else { return };
-    let (lab, port) = (lab_of(&server, counting()), server.port);
+    let (lab, port) = (usual(&server), server.port);
     lab.text(call("before")).await;
     drop(server);
-    assert_bounded(&times(&lab, 0..100).await);
-    assert!(lab.cache.stats().second.unwrap().is_left_alone);
+    assert_bounded(&lab, &times(&lab, 0..100).await);
     assert_eq!(lab.status(call("before")).await, "hit");
     let Some(server) = redis_at(port, &[]).await else { return };
-    let begun = Instant::now();
-    let mut question = 1_000;
-    while lab.cache.stats().second.unwrap().is_left_alone {
-        assert!(begun.elapsed() < Duration::from_secs(20));
-        times(&lab, question..question + 1).await;
-        question += 1;
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    redis_cli(server.port, &["FLUSHALL"]);
-    lab.text(call("after")).await;
-    written(&server, 1).await;
+    used_again(&lab, &server).await;
 }
 
 #[tokio::test]
@@ -262,6 +263,6 @@ async fn a_server_that_was_never_there_does_no_harm() {
     let port = free_port();
     let store = RedisStore::new(RedisConfig::new(format!("redis://127.0.0.1:{port}"))).unwrap();
     let lab = lab_with(ExactCacheLayer::builder().second_level(store), counting());
-    assert_bounded(&times(&lab, 0..50).await);
+    assert_bounded(&lab, &times(&lab, 0..50).await);
     assert!(lab.cache.purge(&Namespace::new("acme")).await.is_err());
 }
