@@ -1,13 +1,15 @@
 //! What is seen to from time to time: leases are renewed, holds of the crashed are booked, shares are kept.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 
+use crate::book::Account;
 use crate::guard::{Guard, Lease};
 use crate::shared::{Core, one};
-use crate::store::{Reserved, StoreError};
+use crate::store::{AccountKey, Balance, ExpiredHold, Reserved, StoreError, Window};
 
 /// At least so long between two rounds.
 const REST: Duration = Duration::from_millis(100);
@@ -60,6 +62,34 @@ impl Core {
             }
             expired.iter().for_each(|_| one(&self.counts.lost));
             self.teller.lost(&expired);
+            self.tell_lines_passed(&expired);
+        }
+    }
+
+    /// What was booked for holds that were lost may have passed a line: who booked it tells that. Of a rolling period the store
+    /// tells a slice alone, which says nothing of the whole.
+    fn tell_lines_passed(&self, expired: &[ExpiredHold]) {
+        let now_ms = self.clock.now_ms();
+        let mut passed: BTreeMap<(AccountKey, u64), (Arc<Account>, Window, u64, Balance)> = BTreeMap::new();
+        for lost in expired {
+            let accounts = lost.row.subjects.iter().map(|subject| self.book.accounts(subject));
+            let accounts: Vec<_> = accounts.collect();
+            for (key, booked, after) in &lost.booked {
+                let Some(account) = accounts.iter().flat_map(|some| some.iter()).find(|one| one.key == *key)
+                else {
+                    continue;
+                };
+                let window = account.calendar.window(lost.row.at_ms);
+                if window.slice_ms.is_none() {
+                    let place = (key.clone(), window.start_ms);
+                    let all = passed.entry(place).or_insert_with(|| (account.clone(), window, 0, *after));
+                    all.2 = all.2.saturating_add(*booked);
+                    all.3.spent = all.3.spent.max(after.spent);
+                }
+            }
+        }
+        for (account, window, booked, after) in passed.into_values() {
+            self.teller.booked(&account, &window, booked, after, now_ms);
         }
     }
 

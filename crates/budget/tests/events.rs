@@ -5,9 +5,9 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Setup, attribute, call_of, subject_of};
+use common::{Setup, attribute, call_of, streaming, subject_of};
 use mainstay_budget::{Limit, LimitBook, Period};
-use mainstay_provider_core::test_kit::{Scripted, Step};
+use mainstay_provider_core::test_kit::{Piece, Scripted, Step};
 use mainstay_provider_core::{Provider, Severity, Usage};
 
 fn setup(limits: &[(&str, Limit)]) -> Setup {
@@ -49,6 +49,23 @@ async fn at_eighty_percent_an_alert_is_raised_once_in_each_period() {
         let _answer = setup.budgeted.ask(call_of(&["user:a", "org:x"])).await;
     }
     assert_eq!(setup.heard.count("budget.soft_limit"), 2);
+}
+
+// S6.2, M4
+#[tokio::test(start_paused = true)]
+async fn an_alert_is_raised_when_what_lost_holds_are_booked_at_passes_the_line() {
+    let book = LimitBook::default();
+    book.set(subject_of("user:a"), [Limit::tokens(1_000, Period::Forever).soft(200)]).unwrap();
+    let setup = Setup::over(&book, Scripted::repeating(Step::stream([Piece::text("hi"), Piece::Stall])));
+    let mut kept = Vec::new();
+    for _ in 0..3 {
+        kept.push(setup.budgeted.ask(streaming(call_of(&["user:a"]))).await.unwrap());
+    }
+    setup.clock.pass(Duration::from_secs(25 * 3_600));
+    setup.budget.maintain().await;
+    let (spent, reserved) = setup.stands("user:a").await;
+    assert!(spent >= 300 && reserved == 0, "{spent} {reserved}");
+    assert_eq!((setup.heard.count("budget.hold_lost"), setup.heard.count("budget.soft_limit")), (3, 1));
 }
 
 #[tokio::test(start_paused = true)]
