@@ -35,11 +35,11 @@ async fn get(address: &str, path: &str, headers: &str) -> String {
     client.read_to_end().await
 }
 
-/// The page, which must come at once whatever else is slow.
+/// The page, which must come at once whatever else is slow: with room for a busy machine.
 async fn scrape(address: &str, headers: &str) -> String {
     let begun = Instant::now();
     let answer = get(address, "/metrics", headers).await;
-    assert!(begun.elapsed() < Duration::from_secs(1), "a scrape took {:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(4), "a scrape took {:?}", begun.elapsed());
     let (head, page) = answer.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("HTTP/1.1 200"), "{answer}");
     page.to_owned()
