@@ -70,26 +70,26 @@ impl Core {
     /// tells a slice alone, which says nothing of the whole.
     fn tell_lines_passed(&self, expired: &[ExpiredHold]) {
         let now_ms = self.clock.now_ms();
-        let mut passed: BTreeMap<(AccountKey, u64), (Arc<Account>, Window, u64, Balance)> = BTreeMap::new();
+        let mut all: BTreeMap<(AccountKey, u64), Booked> = BTreeMap::new();
         for lost in expired {
             let accounts = lost.row.subjects.iter().map(|subject| self.book.accounts(subject));
             let accounts: Vec<_> = accounts.collect();
-            for (key, booked, after) in &lost.booked {
+            for (key, amount, after) in &lost.booked {
                 let Some(account) = accounts.iter().flat_map(|some| some.iter()).find(|one| one.key == *key)
                 else {
                     continue;
                 };
                 let window = account.calendar.window(lost.row.at_ms);
                 if window.slice_ms.is_none() {
-                    let place = (key.clone(), window.start_ms);
-                    let all = passed.entry(place).or_insert_with(|| (account.clone(), window, 0, *after));
-                    all.2 = all.2.saturating_add(*booked);
-                    all.3.spent = all.3.spent.max(after.spent);
+                    let new = || Booked { account: account.clone(), window, amount: 0, after: *after };
+                    let booked = all.entry((key.clone(), window.start_ms)).or_insert_with(new);
+                    booked.amount = booked.amount.saturating_add(*amount);
+                    booked.after.spent = booked.after.spent.max(after.spent);
                 }
             }
         }
-        for (account, window, booked, after) in passed.into_values() {
-            self.teller.booked(&account, &window, booked, after, now_ms);
+        for Booked { account, window, amount, after } in all.into_values() {
+            self.teller.booked(&account, &window, amount, after, now_ms);
         }
     }
 
@@ -125,6 +125,14 @@ impl Core {
         }
         Ok(())
     }
+}
+
+/// What several lost holds were booked at on one account.
+struct Booked {
+    account: Arc<Account>,
+    window: Window,
+    amount: u64,
+    after: Balance,
 }
 
 /// A share that is asked for. If nobody hears the answer, it may have been taken all the same: it is given back.
