@@ -25,20 +25,19 @@ pub(super) async fn create(admin: Admin, asked: Asked) -> Result<Response, ApiEr
     read::<KeyInput>(&asked.body)?.apply(&mut settings);
     let (key, secret) = admin.manager.create(&asked.actor, settings).await.map_err(told)?;
     tracing::info!(key = %key.id, by = by(&asked.actor), "key made");
-    let shown = shown(&admin, &asked.actor, &key.id, Some(&secret)).await?;
-    respond(StatusCode::CREATED, &shown)
+    respond(StatusCode::CREATED, &given(&admin, &asked.actor, &key.id, &secret).await)
 }
 
 pub(super) async fn show(admin: Admin, asked: Asked) -> Result<Response, ApiError> {
     let id = asked.id()?;
-    respond(StatusCode::OK, &shown(&admin, &asked.actor, &id, None).await?)
+    respond(StatusCode::OK, &shown(&admin, &asked.actor, &id).await?)
 }
 
 pub(super) async fn update(admin: Admin, asked: Asked) -> Result<Response, ApiError> {
     let (id, input) = (asked.id()?, read::<KeyInput>(&asked.body)?);
     admin.manager.update(&asked.actor, &id, |settings| input.apply(settings)).await.map_err(told)?;
     tracing::info!(key = %id, by = by(&asked.actor), "key changed");
-    respond(StatusCode::OK, &shown(&admin, &asked.actor, &id, None).await?)
+    respond(StatusCode::OK, &shown(&admin, &asked.actor, &id).await?)
 }
 
 #[derive(Default, Deserialize)]
@@ -53,7 +52,7 @@ pub(super) async fn rotate(admin: Admin, asked: Asked) -> Result<Response, ApiEr
     let grace = rotation.grace.map_or(admin.grace, Span::duration);
     let (_, secret) = admin.manager.rotate(&asked.actor, &id, grace).await.map_err(told)?;
     tracing::info!(key = %id, by = by(&asked.actor), "key rotated");
-    respond(StatusCode::OK, &shown(&admin, &asked.actor, &id, Some(&secret)).await?)
+    respond(StatusCode::OK, &given(&admin, &asked.actor, &id, &secret).await)
 }
 
 pub(super) async fn disable(admin: Admin, asked: Asked) -> Result<Response, ApiError> {
@@ -69,7 +68,7 @@ pub(super) async fn enable(admin: Admin, asked: Asked) -> Result<Response, ApiEr
     let id = asked.id()?;
     admin.manager.enable(&asked.actor, &id).await.map_err(told)?;
     tracing::info!(key = %id, by = by(&asked.actor), "key enabled");
-    respond(StatusCode::OK, &shown(&admin, &asked.actor, &id, None).await?)
+    respond(StatusCode::OK, &shown(&admin, &asked.actor, &id).await?)
 }
 
 pub(super) async fn delete(admin: Admin, asked: Asked) -> Result<Response, ApiError> {
@@ -100,22 +99,22 @@ impl Asked {
     }
 }
 
-/// The key as it is now; with its secret when that is new.
-async fn shown(
-    admin: &Admin,
-    actor: &Actor,
-    id: &KeyId,
-    secret: Option<&KeySecret>,
-) -> Result<Value, ApiError> {
+/// The key as it is now.
+async fn shown(admin: &Admin, actor: &Actor, id: &KeyId) -> Result<Value, ApiError> {
     refresh(admin).await;
     let access = admin.manager.get(actor, id).await.map_err(told)?;
     let view = KeyView::of(&access, Clock::default().now_ms());
-    let mut shown = serde_json::to_value(view)
-        .map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
-    if let Some(secret) = secret {
-        shown["secret"] = secret.expose().into();
-    }
-    Ok(shown)
+    serde_json::to_value(view)
+        .map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
+}
+
+/// The key as it is now, with its new secret. That is shown here or never: also when the store is gone by now, and the rest cannot
+/// be read.
+async fn given(admin: &Admin, actor: &Actor, id: &KeyId, secret: &KeySecret) -> Value {
+    let shown = shown(admin, actor, id).await;
+    let mut given = shown.unwrap_or_else(|_| json!({"id": id, "object": "key"}));
+    given["secret"] = secret.expose().into();
+    given
 }
 
 /// A change is known here at once, and elsewhere within 250 ms. If the store is gone, the ring says so itself.

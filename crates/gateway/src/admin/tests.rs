@@ -1,11 +1,15 @@
 //! Every route, for every role (security test 19): made from the table, so that a new route is asked too.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use http_body_util::BodyExt as _;
 use mainstay::budget::{Budget, BudgetLayer, LimitBook, MemoryStore as BudgetStore};
 use mainstay::metering::Meter;
-use mainstay::virtual_keys::{Clock, KeyHasher, KeyId, KeySecret, KeySettings, MemoryStore, RingConfig};
+use mainstay::virtual_keys::{
+    Clock, KeyHasher, KeyId, KeySecret, KeySettings, KeyStore, MemoryStore, RingConfig, Snapshot, StoreError,
+    StoreFuture, VirtualKey,
+};
 use serde_json::{Value, json};
 
 use super::routes::{ROUTES, Route};
@@ -14,7 +18,11 @@ use super::*;
 const TOKEN: &str = "the operator's token, which is long enough";
 
 async fn admin() -> Admin {
-    let (store, hasher) = (Arc::new(MemoryStore::new()), KeyHasher::new(&[7; 32]).unwrap());
+    admin_over(Arc::new(MemoryStore::new())).await
+}
+
+async fn admin_over(store: Arc<dyn KeyStore>) -> Admin {
+    let hasher = KeyHasher::new(&[7; 32]).unwrap();
     let ring = KeyRing::start(store.clone(), hasher.clone(), RingConfig::default()).await;
     Admin::new(Shared {
         manager: KeyManager::new(store, hasher, Clock::default()),
@@ -206,4 +214,46 @@ async fn no_answer_holds_a_secret_twice_nor_a_digest() {
         assert!(code == 200 && !text.contains("digest") && !text.contains("\"secret\""), "{text}");
         assert!(!text.contains(&secret.expose()[6..14]) && !text.contains(&secret.expose()[40..]), "{text}");
     }
+}
+
+/// A store that goes away with the first change in it.
+#[derive(Default)]
+struct GoneAfterAWrite {
+    store: MemoryStore,
+    is_gone: AtomicBool,
+}
+
+impl KeyStore for GoneAfterAWrite {
+    fn read(&self, known: Option<u64>) -> StoreFuture<'_, Option<Snapshot>> {
+        if self.is_gone.load(Ordering::Relaxed) {
+            return Box::pin(std::future::ready(Err(StoreError::TimedOut)));
+        }
+        self.store.read(known)
+    }
+
+    fn write(&self, key: VirtualKey) -> StoreFuture<'_, VirtualKey> {
+        self.is_gone.store(true, Ordering::Relaxed);
+        self.store.write(key)
+    }
+
+    fn delete<'a>(&'a self, id: &'a KeyId, revision: u64) -> StoreFuture<'a, ()> {
+        self.store.delete(id, revision)
+    }
+}
+
+// A secret is shown once: who made it has it, or nobody ever will.
+#[tokio::test]
+async fn a_new_secret_is_shown_though_the_store_is_gone_by_then() {
+    let store = Arc::new(GoneAfterAWrite::default());
+    let admin = admin_over(store.clone()).await;
+    let (status, made) = ask(&admin, &Method::POST, "/admin/keys", Some(TOKEN), r#"{"name":"a"}"#).await;
+    assert!(status == 201 && made["secret"].is_string(), "{status} {made}");
+    let id = made["id"].as_str().unwrap();
+    store.is_gone.store(false, Ordering::Relaxed);
+    let rotate = format!("/admin/keys/{id}/rotate");
+    let (status, rotated) = ask(&admin, &Method::POST, &rotate, Some(TOKEN), "").await;
+    assert!(status == 200 && rotated["secret"].is_string(), "{status} {rotated}");
+    store.is_gone.store(false, Ordering::Relaxed);
+    admin.ring.refresh().await.unwrap();
+    assert!(admin.ring.check(rotated["secret"].as_str().unwrap()).is_ok());
 }
