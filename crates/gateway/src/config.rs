@@ -39,6 +39,8 @@ pub(crate) struct ServerConfig {
     pub(crate) header_timeout: Span,
     /// How long a client may take to send its body. Default "60s".
     pub(crate) body_timeout: Span,
+    /// How long a client may take nothing of an answer that is there for it. Default "60s".
+    pub(crate) send_timeout: Span,
     /// After SIGTERM: how long requests are still accepted while `/health/ready` already says no. Default "0s".
     pub(crate) drain_delay: Span,
     /// After that: how long running answers may go on. Default "30s".
@@ -52,6 +54,7 @@ impl Default for ServerConfig {
             max_body_bytes: 32 << 20,
             header_timeout: Span::new(Duration::from_secs(60)),
             body_timeout: Span::new(Duration::from_secs(60)),
+            send_timeout: Span::new(Duration::from_secs(60)),
             drain_delay: Span::new(Duration::ZERO),
             drain_limit: Span::new(Duration::from_secs(30)),
         }

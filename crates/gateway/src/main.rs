@@ -17,6 +17,7 @@ mod health;
 mod keys;
 mod metrics;
 mod models;
+mod send_timeout;
 mod serve;
 mod shutdown;
 mod sse;

@@ -24,6 +24,7 @@ use crate::config::GatewayConfig;
 use crate::front::Front;
 use crate::keys::{Opened, limits as key_limits};
 use crate::metrics::{Connections, Metrics, Open, Sources, Tally};
+use crate::send_timeout::SendTimeout;
 use crate::shutdown::Shutdown;
 
 /// The keys of callers, and the operator's token if there is an admin API.
@@ -84,10 +85,12 @@ pub(crate) async fn run(
     // Answers and events are small: one write of all that is ready is quicker than a list of pieces.
     http.writev(false);
     let graceful = GracefulShutdown::new();
+    let send_timeout = config.server.send_timeout.duration();
     let serve_one = |stream: TcpStream| {
         // Events are small writes: with Nagle's algorithm each would wait for the client's delayed acknowledgement.
         let _ = stream.set_nodelay(true); // fails only on a connection that is already gone
-        let serving = http.serve_connection(TokioIo::new(Corked::new(stream)), front.clone());
+        let stream = SendTimeout::new(Corked::new(stream), send_timeout);
+        let serving = http.serve_connection(TokioIo::new(stream), front.clone());
         spawn(graceful.watch(serving), Some(connections.open()));
     };
     let serve_aside = |(stream, aside): (TcpStream, Aside)| {
