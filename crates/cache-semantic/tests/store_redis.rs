@@ -299,6 +299,22 @@ async fn who_comes_new_gives_nothing_that_was_forgotten_long_ago() {
     assert!(two.by_text(&here, "q700").await.unwrap().is_some());
 }
 
+// As a gateway does: it reads its configuration first.
+#[test]
+fn one_that_is_made_before_there_is_a_runtime_begins_when_it_is_used_in_one() {
+    let runtime = || tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let (servers, gateways) = (runtime(), runtime());
+    let Some(server) = servers.block_on(mainstay_test_servers::redis()) else { return };
+    let one = gateway(&server.redis_url());
+    assert_eq!(one.stats().entries, 0);
+    gateways.block_on(async {
+        let two = gateway(&server.redis_url());
+        put(&two, 2).await;
+        put(&one, 1).await;
+        soon(|| knows(&one, "q2") && knows(&two, "q1")).await;
+    });
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_is_dropped_follows_no_more() {
     let Some(server) = mainstay_test_servers::redis().await else { return };

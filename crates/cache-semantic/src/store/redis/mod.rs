@@ -4,6 +4,7 @@ mod books;
 mod config;
 mod follow;
 mod outbox;
+mod tasks;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,12 +13,12 @@ use std::time::Duration;
 
 use mainstay_provider_core::{Namespace, Recording};
 use tokio::sync::{oneshot, watch};
-use tokio::task::AbortHandle;
 
 use self::books::Books;
 pub use self::config::{InvalidRedis, RedisConfig};
 use self::follow::{Follower, Id};
 use self::outbox::Outbox;
+use self::tasks::Tasks;
 use super::clock::Clock;
 use super::memory::MemoryStore;
 use super::record::{Kept, Record};
@@ -49,7 +50,7 @@ struct Inner {
     books: Arc<Mutex<Books>>,
     timeout: Duration,
     is_behind: watch::Receiver<bool>,
-    tasks: [AbortHandle; 2],
+    tasks: Tasks,
 }
 
 /// What the tasks tell.
@@ -81,13 +82,11 @@ pub struct RedisStats {
 }
 
 impl RedisStore {
-    /// Begins to follow the stream. It does not wait for Redis: until it is there, this is a store in memory.
+    /// Begins to follow the stream; outside a tokio runtime when it is first used in one. It does not wait for Redis: until it
+    /// is there, this is a store in memory.
     ///
     /// # Errors
     /// When the settings are wrong.
-    ///
-    /// # Panics
-    /// Outside a tokio runtime.
     pub fn start(config: RedisConfig, memory: MemoryStore) -> Result<Self, InvalidRedis> {
         let client =
             redis::Client::open(config.url.as_str()).map_err(|error| InvalidRedis::Url(Box::new(error)))?;
@@ -108,7 +107,8 @@ impl RedisStore {
             max_entries: config.max_entries,
             last: Id::default(),
         };
-        let tasks = [tokio::spawn(sending), tokio::spawn(follower.run())].map(|task| task.abort_handle());
+        let tasks = Tasks::new(sending, follower.run());
+        tasks.begin();
         let RedisConfig { clock, timeout, .. } = config;
         Ok(Self(Arc::new(Inner { memory, clock, outbox, state, books, timeout, is_behind, tasks })))
     }
@@ -132,6 +132,7 @@ impl RedisStore {
 
     /// Waits until all that is in the stream has been read once: before that, what others know may be missing.
     pub async fn caught_up(&self) {
+        self.0.tasks.begin();
         // An error: nobody follows any more, and there is nothing to wait for.
         let _ = self.0.is_behind.clone().wait_for(|behind| !behind).await;
     }
@@ -140,6 +141,7 @@ impl RedisStore {
 impl Inner {
     /// Finds nothing as long as a part only is there. It is looked before and after: that may begin and end meanwhile.
     fn find<T>(&self, look: impl FnOnce(&MemoryStore) -> T) -> Option<T> {
+        self.tasks.begin();
         let is_part = || self.state.is_part.load(Ordering::Acquire);
         if is_part() {
             return None;
@@ -155,6 +157,7 @@ impl Inner {
         told: Option<oneshot::Sender<()>>,
         change: impl FnOnce(&MemoryStore) -> T,
     ) -> T {
+        self.tasks.begin();
         let mut books = books(&self.books);
         let changed = change(&self.memory);
         self.outbox.post(&mut books, record, record.to_bytes(), told);
@@ -189,6 +192,7 @@ impl SemanticStore for RedisStore {
         let kept = Kept { entry: entry.clone(), at: self.0.clock.millis(), tightened: None };
         let record = Record::Insert(partition.clone(), kept);
         let bytes = record.to_bytes();
+        self.0.tasks.begin();
         // Held for both, so that the books know of it before it can come back.
         let mut books = books(&self.0.books);
         let inserted = self.0.memory.insert_now(partition, &entry);
@@ -223,13 +227,8 @@ impl SemanticStore for RedisStore {
     }
 
     fn stats(&self) -> StoreStats {
+        self.0.tasks.begin();
         self.0.memory.stats()
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        self.tasks.iter().for_each(AbortHandle::abort);
     }
 }
 
