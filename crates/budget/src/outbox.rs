@@ -57,6 +57,8 @@ struct State {
     in_hand: Vec<Option<Instant>>,
     /// How many of them are late.
     late: usize,
+    /// Since when the oldest waits of those that came back last, because the store refused them.
+    refused: Option<Instant>,
     dropped: u64,
 }
 
@@ -90,6 +92,9 @@ impl Outbox {
         let dropped = if too_many { state.waiting.pop_front() } else { None };
         state.dropped += u64::from(too_many);
         state.late -= usize::from(dropped.as_ref().is_some_and(|dropped| dropped.is_late));
+        if let Some(dropped) = &dropped {
+            state.is_gone(dropped);
+        }
         (state.wants_worker(), dropped)
     }
 
@@ -107,6 +112,7 @@ impl Outbox {
     fn is_booked(&self, owed: &Owed) {
         let mut state = self.lock();
         state.leaves_hand(owed);
+        state.is_gone(owed);
         state.late -= usize::from(owed.is_late);
         if state.owed() == 0 {
             drop(state);
@@ -119,11 +125,12 @@ impl Outbox {
     fn put_back(&self, mut owed: Owed, error: &StoreError) -> bool {
         let mut state = self.lock();
         state.late += usize::from(!std::mem::replace(&mut owed.is_late, true));
-        owed.is_tried = true;
+        owed.is_tried |= !matches!(error, StoreError::LeftAlone);
         if matches!(error, StoreError::LeftAlone | StoreError::TimedOut) {
             state.comes_back(owed);
         } else {
             state.leaves_hand(&owed);
+            state.refused = [state.refused, owed.since].into_iter().flatten().min();
             state.waiting.push_back(owed);
         }
         let goes_on = state.workers == 1;
@@ -134,8 +141,10 @@ impl Outbox {
     /// How much is not booked yet.
     pub(crate) fn behind(&self) -> Behind {
         let state = self.lock();
-        let waiting = state.waiting.iter().map(|owed| owed.since);
-        let oldest = waiting.chain(state.in_hand.iter().copied()).flatten().min();
+        // Each worker may have put one back; those behind them are in their order, but for those that were refused. This is asked at
+        // each reply, so not all are looked at.
+        let waiting = state.waiting.iter().take(MOST_WORKERS).map(|owed| owed.since);
+        let oldest = waiting.chain(state.in_hand.iter().copied()).chain([state.refused]).flatten().min();
         Behind {
             owed: state.owed(),
             oldest: oldest.map_or(Duration::ZERO, |since| since.elapsed()),
@@ -173,6 +182,14 @@ impl State {
     fn leaves_hand(&mut self, owed: &Owed) {
         if let Some(place) = self.in_hand.iter().position(|since| *since == owed.since) {
             self.in_hand.swap_remove(place);
+        }
+    }
+
+    /// One less waits. If it was the oldest of the refused, another is now.
+    fn is_gone(&mut self, owed: &Owed) {
+        if self.refused.is_some() && self.refused == owed.since {
+            let refused = self.waiting.iter().filter(|owed| owed.is_tried).map(|owed| owed.since);
+            self.refused = refused.chain(self.in_hand.iter().copied()).flatten().min();
         }
     }
 

@@ -88,3 +88,20 @@ async fn a_settlement_that_the_store_refuses_again_and_again_holds_up_no_other()
     let longest = budget.stats().owed_for;
     assert!(longest >= Duration::from_secs(20), "the oldest is still the oldest: {longest:?}");
 }
+
+// Of several that are refused the oldest is the oldest still, whichever of them is booked first.
+#[tokio::test(start_paused = true)]
+async fn how_long_the_oldest_waits_is_known_though_the_refused_are_out_of_order() {
+    let (store, book) = (Damaged::default(), LimitBook::default());
+    book.set_kind("user", [Limit::tokens(100_000, Period::Forever)]).unwrap();
+    let layer = BudgetLayer::builder(meter(), store.clone(), book).build().unwrap();
+    let answer = Step::stream([Piece::text("hi"), Piece::stop(), Piece::Usage(Usage::new(60, 40))]);
+    let (budgeted, budget) = (layer.layer(Scripted::repeating(answer)), layer.budget());
+    budgeted.ask(streaming(call_of(&["user:a"]))).await.unwrap().collect().await.unwrap();
+    sleep(Duration::from_secs(30)).await;
+    assert!(budget.stats().owed_for >= Duration::from_secs(30));
+    // It is mended; what comes after it is young.
+    *store.0.damaged.lock().unwrap() = Some(HoldId(0));
+    sleep(Duration::from_secs(30)).await;
+    assert_eq!((budget.stats().owed, budget.stats().owed_for), (0, Duration::ZERO));
+}

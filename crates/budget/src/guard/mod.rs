@@ -96,7 +96,11 @@ impl Guard {
         // Of each of its limits we may hold something that it needs.
         let mut gives = ticket.plan.charges.len();
         loop {
-            match self.bounded(inner.store.reserve(ticket.reservation())).await {
+            // Before the store hears of it: some do what they are asked before anybody waits for the answer.
+            if !self.is_to_be_asked() {
+                return self.away(ticket, false);
+            }
+            match self.timed(inner.store.reserve(ticket.reservation())).await {
                 Ok(Reserved::Denied { index, first, .. })
                     if gives > 0 && self.gave_up(ticket, index, now_ms).await =>
                 {
@@ -110,7 +114,7 @@ impl Guard {
                     self.answered(ticket, &answer);
                     return Verdict::Asked(answer);
                 }
-                Err(error) => return self.away(ticket, !matches!(error, StoreError::LeftAlone)),
+                Err(_) => return self.away(ticket, true),
             }
         }
     }
@@ -196,6 +200,11 @@ impl Guard {
         if !self.is_to_be_asked() {
             return Err(StoreError::LeftAlone);
         }
+        self.timed(work).await
+    }
+
+    /// The same of a store that is to be asked.
+    async fn timed<T>(&self, work: Answer<'_, Result<T, StoreError>>) -> Result<T, StoreError> {
         let done = match timeout(self.0.longest, work).await {
             Ok(done) => done,
             Err(_) => Err(StoreError::TimedOut),
