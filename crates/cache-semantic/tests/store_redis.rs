@@ -299,6 +299,35 @@ async fn who_comes_new_gives_nothing_that_was_forgotten_long_ago() {
     assert!(two.by_text(&here, "q700").await.unwrap().is_some());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn who_loses_redis_while_it_reads_gives_nothing_of_a_part_and_goes_on() {
+    let Some(mut server) = mainstay_test_servers::redis().await else { return };
+    let one = gateway(&server.redis_url());
+    for id in 0..600 {
+        put(&one, id).await;
+    }
+    one.purge(&Namespace::new("a")).await.unwrap();
+    let slow = Slow::before(server.port).await;
+    slow.by(Duration::from_millis(300));
+    let two = gateway(&format!("redis://127.0.0.1:{}/0", slow.port));
+    soon(|| two.redis_stats().applied > 0).await;
+    server.kill();
+    soon(|| !two.redis_stats().connected).await;
+    put(&two, 700).await;
+    let here = partition("a", "x");
+    let mut own = None;
+    for _ in 0..500 {
+        own = two.by_text(&here, "q700").await.unwrap();
+        if own.is_some() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        put(&two, 700).await;
+    }
+    assert!(own.is_some(), "without Redis it goes on with what it knows itself");
+    assert!(two.by_text(&here, "q5").await.unwrap().is_none());
+}
+
 // As a gateway does: it reads its configuration first.
 #[test]
 fn one_that_is_made_before_there_is_a_runtime_begins_when_it_is_used_in_one() {
