@@ -39,6 +39,16 @@ impl Corked {
         let (read, write) = stream.into_split();
         Self { read, socket: Arc::new(Socket::new(write)) }
     }
+
+    /// Ready when the peer has closed its half, or is gone, and all that it sent has been read. Nothing is read. The task is
+    /// woken for it only when nothing is there to be read.
+    pub fn poll_end(&mut self, task: &mut Context<'_>) -> Poll<()> {
+        let mut byte = [0];
+        match ready!(self.read.poll_peek(task, &mut ReadBuf::new(&mut byte))) {
+            Ok(0) | Err(_) => Poll::Ready(()),
+            Ok(_) => Poll::Pending,
+        }
+    }
 }
 
 impl std::fmt::Debug for Corked {

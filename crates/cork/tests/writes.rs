@@ -1,6 +1,8 @@
 //! What was written arrives, in order, whatever the peer does.
 #![allow(clippy::unwrap_used)] // clippy takes a test's helpers for library code
 
+use std::future::poll_fn;
+use std::task::Poll;
 use std::time::Duration;
 
 use mainstay_cork::Corked;
@@ -218,4 +220,18 @@ async fn writes_from_many_threads_keep_their_order_on_each_stream() {
     for end in ends {
         end.await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn the_peers_end_is_seen_after_all_that_it_sent() {
+    let (mut ours, mut theirs) = pair().await;
+    let looked = poll_fn(|task| Poll::Ready(ours.poll_end(task))).await;
+    assert!(looked.is_pending(), "nothing has ended");
+    theirs.write_all(b"last").await.unwrap();
+    theirs.shutdown().await.unwrap();
+    ours.read_exact(&mut [0]).await.unwrap();
+    let looked = poll_fn(|task| Poll::Ready(ours.poll_end(task))).await;
+    assert!(looked.is_pending(), "three bytes are left");
+    ours.read_exact(&mut [0; 3]).await.unwrap();
+    timeout(SOON, poll_fn(|task| ours.poll_end(task))).await.expect("the end is not seen");
 }

@@ -7,6 +7,7 @@ mod app;
 mod auth;
 mod beside;
 mod chat;
+mod client_gone;
 mod command;
 mod config;
 mod embeddings;

@@ -20,6 +20,7 @@ use crate::alerts::Figures;
 use crate::app::App;
 use crate::auth::Door;
 use crate::beside::{self, Aside, Beside};
+use crate::client_gone::ClientGone;
 use crate::config::GatewayConfig;
 use crate::front::Front;
 use crate::keys::{Opened, limits as key_limits};
@@ -89,7 +90,7 @@ pub(crate) async fn run(
     let serve_one = |stream: TcpStream| {
         // Events are small writes: with Nagle's algorithm each would wait for the client's delayed acknowledgement.
         let _ = stream.set_nodelay(true); // fails only on a connection that is already gone
-        let stream = SendTimeout::new(Corked::new(stream), send_timeout);
+        let stream = SendTimeout::new(ClientGone::new(Corked::new(stream)), send_timeout);
         let serving = http.serve_connection(TokioIo::new(stream), front.clone());
         spawn(graceful.watch(serving), Some(connections.open()));
     };

@@ -228,7 +228,7 @@ async fn the_admin_api_tells_usage_and_standing() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let get = async |path: &str, token: &str| -> (String, Value) {
-        let mut client = Client(tokio::net::TcpStream::connect(&gateway.admin).await.unwrap());
+        let mut client = Client::over(tokio::net::TcpStream::connect(&gateway.admin).await.unwrap());
         let head = format!(
             "GET {path} HTTP/1.1\r\nhost: g\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\r\n"
         );

@@ -28,18 +28,22 @@ async fn watched(first: String) -> (Upstream, mpsc::UnboundedReceiver<&'static s
     (upstream, told)
 }
 
+fn chat(more: &str) -> String {
+    post("/v1/chat/completions", &chat_body(more))
+}
+
 /// Asks, waits until the upstream was asked and `awaited` has come, and leaves. A busy machine may keep one
 /// close waiting; all of them only a gateway that does not pass it on.
 async fn closes_within_100_ms(
     told: &mut mpsc::UnboundedReceiver<&'static str>,
     gateway: &Gateway,
-    body: &str,
+    request: &str,
     awaited: Option<&str>,
 ) {
     let mut quickest = Duration::MAX;
     for _ in 0..10 {
         let mut client = Client::connect(gateway).await;
-        client.send(&post("/v1/chat/completions", body)).await;
+        client.send(request).await;
         if let Some(awaited) = awaited {
             client.read_until(awaited).await;
         }
@@ -60,12 +64,23 @@ async fn closes_within_100_ms(
 async fn a_client_that_leaves_before_the_answer_cancels_the_upstream_request() {
     let (upstream, mut told) = watched(String::new()).await;
     let gateway = Gateway::before(&upstream, "");
-    closes_within_100_ms(&mut told, &gateway, &chat_body(""), None).await;
+    closes_within_100_ms(&mut told, &gateway, &chat(""), None).await;
 }
 
 #[tokio::test]
 async fn a_client_that_leaves_within_a_stream_cancels_the_upstream_request() {
     let (upstream, mut told) = watched(format!("{STREAM_HEAD}{}", sse_chunk(&word("one")))).await;
     let gateway = Gateway::before(&upstream, "");
-    closes_within_100_ms(&mut told, &gateway, &chat_body("\"stream\":true"), Some("one")).await;
+    closes_within_100_ms(&mut told, &gateway, &chat("\"stream\":true"), Some("one")).await;
+}
+
+// hyper holds what is beyond the request, and looks for no end while it does.
+#[tokio::test]
+async fn a_client_that_had_sent_more_than_its_request_is_gone_all_the_same() {
+    let (upstream, mut told) = watched(String::new()).await;
+    let gateway = Gateway::before(&upstream, "");
+    for more in ["\r\n", &chat(""), "GET /health/live HT"] {
+        let request = format!("{}{more}", chat(""));
+        closes_within_100_ms(&mut told, &gateway, &request, None).await;
+    }
 }

@@ -70,7 +70,7 @@ async fn get(address: &str, path: &str, secret: &str) -> String {
 
 /// To the gateway or to its admin API.
 async fn send(address: &str, method: &str, path: &str, secret: &str, body: &str) -> String {
-    let mut client = Client(tokio::net::TcpStream::connect(address).await.unwrap());
+    let mut client = Client::over(tokio::net::TcpStream::connect(address).await.unwrap());
     let length = body.len();
     let head = format!(
         "{method} {path} HTTP/1.1\r\nhost: g\r\nauthorization: Bearer {secret}\r\ncontent-type: application/json\r\n\

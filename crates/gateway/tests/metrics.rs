@@ -30,7 +30,7 @@ fn config(upstream: &Upstream, tables: &str) -> String {
 
 /// A request for a path, with more headers, and the whole answer.
 async fn get(address: &str, path: &str, headers: &str) -> String {
-    let mut client = Client(TcpStream::connect(address).await.unwrap());
+    let mut client = Client::over(TcpStream::connect(address).await.unwrap());
     client.send(&format!("GET {path} HTTP/1.1\r\nhost: g\r\nconnection: close\r\n{headers}\r\n")).await;
     client.read_to_end().await
 }

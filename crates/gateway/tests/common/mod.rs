@@ -205,23 +205,28 @@ pub fn post(path: &str, body: &str) -> String {
     )
 }
 
-/// One raw connection to the gateway.
-pub struct Client(pub TcpStream);
+/// One raw connection to the gateway, and what was read of it beyond what was waited for.
+pub struct Client(pub TcpStream, Vec<u8>);
 
 impl Client {
     pub async fn connect(gateway: &Gateway) -> Self {
         let stream = TcpStream::connect(&gateway.address).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        Self(stream)
+        Self::over(stream)
+    }
+
+    pub fn over(stream: TcpStream) -> Self {
+        Self(stream, Vec::new())
     }
 
     pub async fn send(&mut self, text: &str) {
         self.0.write_all(text.as_bytes()).await.unwrap();
     }
 
-    /// Reads until `end` has come, and returns all that has.
+    /// Reads until `end` has come, and returns all that has. What came after `end`, which on a busy machine is more than
+    /// usual, comes again with the next read.
     pub async fn read_until(&mut self, end: &str) -> String {
-        let mut read = Vec::new();
+        let mut read = std::mem::take(&mut self.1);
         let mut buffer = [0; 4096];
         while find(&read, end.as_bytes()).is_none() {
             let count =
@@ -229,12 +234,14 @@ impl Client {
             assert!(count > 0, "closed before {end:?}: {}", String::from_utf8_lossy(&read));
             read.extend_from_slice(&buffer[..count]);
         }
+        let beyond = find(&read, end.as_bytes()).unwrap_or_default() + end.len();
+        self.1 = read[beyond..].to_vec();
         String::from_utf8_lossy(&read).into_owned()
     }
 
     /// Reads until the gateway closes.
     pub async fn read_to_end(&mut self) -> String {
-        let mut read = Vec::new();
+        let mut read = std::mem::take(&mut self.1);
         let _ = tokio::time::timeout(PATIENCE, self.0.read_to_end(&mut read)).await.expect("closed in time");
         String::from_utf8_lossy(&read).into_owned()
     }
