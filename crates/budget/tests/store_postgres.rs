@@ -287,3 +287,31 @@ async fn a_set_up_that_failed_is_done_again_when_it_can_be() {
     admin.batch_execute("GRANT CREATE ON SCHEMA public TO humble").await.unwrap();
     store.ping().await.unwrap();
 }
+
+// A stricter level would fail one of two calls that meet, and enough of these look like a server that is away.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_whose_transactions_are_stricter_by_default_fails_no_call() {
+    let Some(server) = mainstay_test_servers::postgres().await else { return };
+    let (admin, connection) =
+        tokio_postgres::connect(&server.postgres_url(), tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let stricter = "ALTER DATABASE postgres SET default_transaction_isolation TO 'serializable'";
+    admin.batch_execute(stricter).await.unwrap();
+    let store = Arc::new(store(&server));
+    let callers = (0..8).map(|_| {
+        let store = store.clone();
+        tokio::spawn(async move {
+            let mut granted = 0;
+            for _ in 0..20 {
+                let reserved = reserve(&*store, hold(), LEASE, &[charge("a", 100, 1)]).await.unwrap();
+                granted += u32::from(is_granted(&reserved));
+            }
+            granted
+        })
+    });
+    let mut granted = 0;
+    for caller in callers.collect::<Vec<_>>() {
+        granted += caller.await.unwrap();
+    }
+    assert_eq!((granted, balance(&*store, "a").await.reserved), (100, 100));
+}

@@ -10,7 +10,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use deadpool_postgres::{Manager, Pool};
+use deadpool_postgres::{Hook, HookError, Manager, Pool};
 use tokio::time::Instant;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{NoTls, Row};
@@ -67,11 +67,18 @@ impl PostgresStore {
     pub fn new(config: PostgresConfig) -> Result<Self, InvalidPostgres> {
         let parsed: tokio_postgres::Config =
             config.url.parse().map_err(|error| InvalidPostgres::Url(Box::new(error)))?;
-        let pool = Pool::builder(Manager::new(parsed, NoTls)).max_size(config.connections.max(1)).build();
+        let pool = Pool::builder(Manager::new(parsed, NoTls))
+            .max_size(config.connections.max(1))
+            .post_create(Hook::async_fn(|client, _| {
+                let set = client.batch_execute(statements::READ_COMMITTED);
+                Box::pin(async move { set.await.map_err(HookError::Backend) })
+            }))
+            .build();
         Self::with_pool(pool.map_err(|error| InvalidPostgres::Url(Box::new(error)))?, config)
     }
 
-    /// The same through connections that you make yourself, for instance with TLS.
+    /// The same through connections that you make yourself, for instance with TLS. Their transactions must be `read committed`, as
+    /// they are when neither database nor role says otherwise: the operations lock what they change and then look at it.
     ///
     /// # Errors
     /// When the settings are wrong.

@@ -14,6 +14,10 @@ pub(super) struct Statements {
     pub(super) last: String,
 }
 
+/// Whatever the database or the role has as its default: the operations lock what they change and then look at it, and a stricter
+/// level would fail one of two that meet instead of letting it wait.
+pub(super) const READ_COMMITTED: &str = "SET default_transaction_isolation TO 'read committed'";
+
 const PREFIX: &str = "mainstay_budget";
 
 impl Statements {
