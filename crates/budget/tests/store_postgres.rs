@@ -269,6 +269,39 @@ async fn what_nobody_asks_for_any_more_is_forgotten() {
     assert_eq!(balance(&store, "b").await.spent, 3);
 }
 
+// S1: what was granted is recorded, though the account was taken for forgotten just when it was asked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_is_forgotten_just_when_it_is_asked_for_is_made_again() {
+    let Some(server) = mainstay_test_servers::postgres().await else { return };
+    let (store, charges) = (Arc::new(store(&server)), [charge("a", 10, 6), charge("b", 10, 6)]);
+    settle(&*store, hold(), &charges, 0).await.unwrap();
+    let (mut purging, connection) =
+        tokio_postgres::connect(&server.postgres_url(), tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    // As `purge` does it: first it locks what is to go.
+    let purge = purging.transaction().await.unwrap();
+    purge.query("SELECT 1 FROM mainstay_budget_accounts FOR UPDATE", &[]).await.unwrap();
+    let asked = {
+        let (store, charges) = (store.clone(), charges.clone());
+        tokio::spawn(async move { reserve(&*store, hold(), LEASE, &charges).await })
+    };
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+    for _ in 0..1_000 {
+        if sql(&server, waiting).await > 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(sql(&server, waiting).await, 1, "it waits for the account");
+    purge.execute("DELETE FROM mainstay_budget_accounts", &[]).await.unwrap();
+    purge.commit().await.unwrap();
+    assert!(is_granted(&asked.await.unwrap().unwrap()));
+    for name in ["a", "b"] {
+        assert_eq!(balance(&*store, name).await, Balance { spent: 0, reserved: 6 });
+    }
+    assert!(!is_granted(&reserve(&*store, hold(), LEASE, &charges).await.unwrap()));
+}
+
 // Who may not make the tables is told so, and needs nothing but the right: no connection is left within what failed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_set_up_that_failed_is_done_again_when_it_can_be() {
