@@ -90,6 +90,28 @@ async fn it_keeps_the_contract_of_stores() {
         .assert_kept();
 }
 
+// Who may not make the tables is told so, and needs nothing but the right: no connection is left within what failed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_set_up_that_failed_is_done_again_when_it_can_be() {
+    let Some(server) = mainstay_test_servers::postgres().await else { return };
+    let (admin, connection) =
+        tokio_postgres::connect(&server.postgres_url(), tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let humble =
+        "CREATE EXTENSION vector; CREATE ROLE humble LOGIN; REVOKE CREATE ON SCHEMA public FROM PUBLIC";
+    admin.batch_execute(humble).await.unwrap();
+    let url = server.postgres_url().replace("mainstay@", "humble@");
+    let config = PostgresConfig::new(url, "words", 8).connections(1).timeout(Duration::from_secs(20));
+    let store = PostgresStore::lazy(config).unwrap();
+    let here = partition("a", "x");
+    for _ in 0..2 {
+        let error = store.by_text(&here, "q1").await.err().unwrap();
+        assert!(format!("{error:?}").contains("permission denied"), "{error:?}");
+    }
+    admin.batch_execute("GRANT CREATE ON SCHEMA public TO humble").await.unwrap();
+    assert!(store.by_text(&here, "q1").await.is_ok_and(|found| found.is_none()));
+}
+
 // S2, S3: a miss, an event with the reason, and the answer of the provider.
 #[tokio::test(flavor = "multi_thread")]
 async fn through_the_layer_a_wrong_table_or_no_server_is_a_miss_and_an_event() {

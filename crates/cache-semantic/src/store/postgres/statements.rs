@@ -43,10 +43,11 @@ impl Statements {
         let one = "namespace = $1 AND digest = $2 AND id = $3";
         let age = "(extract(epoch FROM now() - stored_at) * 1000)::int8";
         Ok(Self {
-            // Texts are bytes here: PostgreSQL's own know no NUL. Two who begin at the same time wait for each other.
+            // Texts are bytes here: PostgreSQL's own know no NUL. Two who begin at the same time wait for each other. Statements
+            // that are sent together are one transaction; one that they began themselves would stay behind on the connection when
+            // something in it failed.
             tables: format!(
-                "BEGIN;
-                 SELECT pg_advisory_xact_lock(7956007101);
+                "SELECT pg_advisory_xact_lock(7956007101);
                  CREATE EXTENSION IF NOT EXISTS vector;
                  CREATE TABLE IF NOT EXISTS {table}_embedder (
                      only_one bool PRIMARY KEY DEFAULT true CHECK (only_one), name text NOT NULL, dims int NOT NULL
@@ -69,8 +70,7 @@ impl Statements {
                  CREATE UNIQUE INDEX IF NOT EXISTS {table}_question
                      ON {table} (namespace, digest, sha256(question));
                  CREATE INDEX IF NOT EXISTS {table}_expires ON {table} (expires_at);
-                 {graph}
-                 COMMIT;"
+                 {graph}"
             ),
             // The row that is there is given back as it is. `DO NOTHING` would give none where another process has put it
             // there meanwhile: a statement does not see what was committed after it began.
