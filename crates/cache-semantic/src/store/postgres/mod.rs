@@ -1,5 +1,6 @@
 //! Entries in PostgreSQL, found by pgvector.
 
+mod busy;
 mod config;
 mod set_up;
 mod statements;
@@ -18,6 +19,7 @@ use tokio::time::Instant;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{NoTls, Row};
 
+use self::busy::Busy;
 pub use self::config::{InvalidPostgres, PgIndex, PostgresConfig};
 use self::set_up::SetUp;
 use self::statements::Statements;
@@ -50,8 +52,8 @@ struct Inner {
     entries: AtomicU64,
     inserts: AtomicU64,
     evictions: AtomicU64,
-    connecting: AtomicBool,
-    sweeping: AtomicBool,
+    connecting: Arc<AtomicBool>,
+    sweeping: Arc<AtomicBool>,
 }
 
 /// After how many inserts it is looked at what has expired and what is too much.
@@ -114,8 +116,8 @@ impl PostgresStore {
             entries: AtomicU64::new(0),
             inserts: AtomicU64::new(0),
             evictions: AtomicU64::new(0),
-            connecting: AtomicBool::new(false),
-            sweeping: AtomicBool::new(false),
+            connecting: Arc::default(),
+            sweeping: Arc::default(),
         })))
     }
 
@@ -143,9 +145,7 @@ impl PostgresStore {
 
     /// One connection is made without anybody waiting for it, if none is being made.
     fn connect_behind(&self) {
-        if self.0.connecting.swap(true, Ordering::AcqRel) {
-            return;
-        }
+        let Some(busy) = Busy::begin(&self.0.connecting) else { return };
         let store = self.clone();
         tokio::spawn(async move {
             // It goes back to the others when it is dropped.
@@ -156,19 +156,17 @@ impl PostgresStore {
                     drop(Object::take(client));
                 }
             }
-            store.0.connecting.store(false, Ordering::Release);
+            drop(busy);
         });
     }
 
     fn sweep_behind(&self) {
-        if self.0.sweeping.swap(true, Ordering::AcqRel) {
-            return;
-        }
+        let Some(busy) = Busy::begin(&self.0.sweeping) else { return };
         let store = self.clone();
         tokio::spawn(async move {
             // What fails now is done next time.
             let _ = tokio::time::timeout(BACKGROUND, store.sweep()).await;
-            store.0.sweeping.store(false, Ordering::Release);
+            drop(busy);
         });
     }
 
@@ -427,3 +425,6 @@ impl fmt::Debug for PostgresStore {
         f.debug_struct("PostgresStore").field("stats", &self.stats()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;
