@@ -185,6 +185,40 @@ fn assert_policy(process: &Process, policy: WhenStoreFails, gone: Instant, back:
     }
 }
 
+/// Each call stumbles over the same damaged account.
+async fn assert_is_not_away(process: &Process) {
+    for _ in 0..10 {
+        assert!(!process.ask().await, "nobody knows whether it has room");
+    }
+    let stats = process.budget.stats().store.unwrap();
+    assert_eq!((stats.is_away, stats.outages, stats.failures), (false, 0, 0), "{stats:?}");
+}
+
+// S1: one damaged value is no outage: the store is there for everybody else.
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_that_stumbles_over_one_damaged_account_is_not_away() {
+    let Some(server) = mainstay_test_servers::redis().await else { return };
+    let process = Process::new(redis_store(&server, 0), 10_000, WhenStoreFails::Closed).await;
+    let damage = ["HSET", "{t0}:budget:3:state", "a|user:a|tokens|forever|0", "x"];
+    mainstay_test_servers::redis_cli(server.port, &damage);
+    assert_is_not_away(&process).await;
+}
+
+// S1
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_that_stumbles_over_one_damaged_account_is_not_away() {
+    let Some(server) = mainstay_test_servers::postgres().await else { return };
+    let process = Process::new(postgres_store(&server, 0), 10_000, WhenStoreFails::Closed).await;
+    assert!(process.ask().await);
+    process.budget.flush(Duration::from_secs(10)).await.unwrap();
+    let (client, connection) =
+        tokio_postgres::connect(&server.postgres_url(), tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    // More than any number here can be: it cannot be added to.
+    client.execute("UPDATE t0_accounts SET spent = 9223372036854775807", &[]).await.unwrap();
+    assert_is_not_away(&process).await;
+}
+
 async fn frozen_under_each_policy(server: &Server, store: fn(&Server, usize) -> Store) {
     let _alone = ALONE.lock().await;
     for (number, policy) in POLICIES.into_iter().enumerate() {

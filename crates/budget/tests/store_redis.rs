@@ -332,7 +332,7 @@ async fn what_is_damaged_is_an_error_and_keeps_nobody_else_from_the_store() {
     let damaged = hold();
     reserve(&store, damaged, Duration::from_millis(1), &charges).await.unwrap();
     redis_cli(server.port, &["HSET", STATE, &format!("h:{damaged}"), "nonsense"]);
-    assert!(matches!(settle(&store, damaged, &charges, 5).await, Err(StoreError::Failed(_))));
+    assert!(matches!(settle(&store, damaged, &charges, 5).await, Err(StoreError::Damaged(_))));
     tokio::time::sleep(Duration::from_millis(5)).await;
     // Its lease has passed: others do not stumble over it.
     let (sound, other) = (hold(), [charge("b", 100, 5)]);
@@ -352,7 +352,8 @@ async fn a_full_server_takes_nothing_and_loses_nothing() {
     let (store, charges, open) = (store(&server), [charge("a", 100, 5)], hold());
     reserve(&store, open, LEASE, &charges).await.unwrap();
     redis_cli(server.port, &["CONFIG", "SET", "maxmemory", "1"]);
-    assert!(reserve(&store, hold(), LEASE, &charges).await.is_err());
+    let refused = reserve(&store, hold(), LEASE, &charges).await;
+    assert!(matches!(refused, Err(StoreError::Failed(_))), "that is no matter of one account");
     assert!(settle(&store, open, &charges, 5).await.is_err());
     redis_cli(server.port, &["CONFIG", "SET", "maxmemory", "0"]);
     assert_eq!(balance(&store, "a").await, Balance { spent: 0, reserved: 5 });

@@ -49,7 +49,7 @@ impl Connections {
         match tokio::time::timeout(LONGEST, work).await {
             Ok(answered) => {
                 lent.give_back();
-                answered.map_err(failed)
+                answered.map_err(refused)
             }
             Err(_) => Err(StoreError::TimedOut),
         }
@@ -91,6 +91,14 @@ impl Connections {
 
 pub(super) fn failed(error: impl std::error::Error + Send + Sync + 'static) -> StoreError {
     StoreError::Failed(Box::new(error))
+}
+
+/// The server is there and stumbled over a value that it found (class 22 of its codes): others do not notice.
+fn refused(error: tokio_postgres::Error) -> StoreError {
+    match error.as_db_error() {
+        Some(why) if why.code().code().starts_with("22") => StoreError::Damaged(why.message().to_owned()),
+        _ => failed(error),
+    }
 }
 
 /// A connection that is given back. If the caller leaves before that, it goes back when it has answered what was asked and

@@ -142,6 +142,20 @@ impl Connection {
         if error.is_unrecoverable_error() || error.is_io_error() || error.is_timeout() {
             self.lose();
         }
+        if is_of_one_question(&error) {
+            return StoreError::Damaged(error.to_string());
+        }
         StoreError::Failed(Box::new(error))
+    }
+}
+
+/// Whether a script, or what reads its answer, stumbled over what it found: the server is there, and others do not notice. Before
+/// version 7 what is wrong with the whole server comes out of a script in the same way.
+fn is_of_one_question(error: &RedisError) -> bool {
+    const OF_ALL: [&str; 4] = ["-OOM", "-MISCONF", "-READONLY", "-NOREPLICAS"];
+    let detail = error.detail().unwrap_or_default();
+    match error.code() {
+        Some("ERR") => detail.contains("script") && !OF_ALL.iter().any(|of_all| detail.contains(of_all)),
+        code => code == Some("WRONGTYPE") || error.kind() == ErrorKind::UnexpectedReturnType,
     }
 }
