@@ -1,6 +1,7 @@
 //! `POST /v1/chat/completions`.
 
 use std::convert::Infallible;
+use std::pin::pin;
 
 use axum::BoxError;
 use axum::http::{HeaderValue, Request, header};
@@ -35,7 +36,10 @@ where
     drop(head);
     async move {
         let result = match context {
-            Ok(context) => answer(&app, &caller, body, context).await,
+            Ok(context) => {
+                let answer = pin!(answer(&app, &caller, body, context));
+                app.shutdown.cut(answer).await.unwrap_or_else(|cut| Err(cut.into()))
+            }
             Err(error) => Err(error),
         };
         let mut response = result.unwrap_or_else(|error| error.into_response());
@@ -73,7 +77,7 @@ fn respond(app: &App, reply: Reply, wants_stream: bool, wants_usage: bool) -> Re
             described.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
             // nginx in front would hold events back.
             described.insert("x-accel-buffering", HeaderValue::from_static("no"));
-            let events = sse::Events::new(reply.into_stream(), wants_usage, app.shutdown.aborted());
+            let events = sse::Events::new(reply.into_stream(), wants_usage, app.shutdown.clone());
             axum::body::Body::new(events)
         }
     };

@@ -1,5 +1,7 @@
 //! `POST /v1/embeddings`.
 
+use std::pin::pin;
+
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
@@ -17,7 +19,10 @@ pub(crate) async fn embeddings(State(app): State<App>, caller: Caller, request: 
     let told = headers::Told::by(request.headers());
     let id = told.id();
     let result = match told.context(id.clone(), &caller) {
-        Ok(context) => answer(&app, &caller, request, context).await,
+        Ok(context) => {
+            let answer = pin!(answer(&app, &caller, request, context));
+            app.shutdown.cut(answer).await.unwrap_or_else(|cut| Err(cut.into()))
+        }
         Err(error) => Err(error),
     };
     let mut response = result.unwrap_or_else(|error| error.into_response());

@@ -1,6 +1,7 @@
 //! The server: accepts connections, and stops without breaking what runs.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
@@ -26,7 +27,7 @@ use crate::front::Front;
 use crate::keys::{Opened, limits as key_limits};
 use crate::metrics::{Connections, Metrics, Open, Sources, Tally};
 use crate::send_timeout::SendTimeout;
-use crate::shutdown::Shutdown;
+use crate::shutdown::{Aborted, Shutdown};
 
 /// The keys of callers, and the operator's token if there is an admin API.
 pub(crate) struct Guard {
@@ -92,10 +93,10 @@ pub(crate) async fn run(
         let _ = stream.set_nodelay(true); // fails only on a connection that is already gone
         let stream = SendTimeout::new(ClientGone::new(Corked::new(stream)), send_timeout);
         let serving = http.serve_connection(TokioIo::new(stream), front.clone());
-        spawn(graceful.watch(serving), Some(connections.open()));
+        spawn(graceful.watch(serving), shutdown.aborted(), Some(connections.open()));
     };
     let serve_aside = |(stream, aside): (TcpStream, Aside)| {
-        spawn(graceful.watch(http.serve_connection(TokioIo::new(stream), aside)), None);
+        spawn(graceful.watch(http.serve_connection(TokioIo::new(stream), aside)), shutdown.aborted(), None);
     };
     let mut drain = std::pin::pin!(drain_begins(signals, &shutdown, config.server.drain_delay.duration()));
     let signals = loop {
@@ -149,10 +150,17 @@ async fn book_all(budget: Option<&Budget>) {
 /// `open` counts it for as long as it is there.
 fn spawn<E: std::fmt::Display>(
     connection: impl Future<Output = Result<(), E>> + Send + 'static,
+    mut aborted: Aborted,
     open: Option<Open>,
 ) {
     tokio::spawn(async move {
-        if let Err(error) = connection.await {
+        let mut connection = pin!(connection);
+        let served = std::future::poll_fn(|task| {
+            // This only wakes: what is under way sees for itself that it is cut off, and still answers.
+            let _ = aborted.poll(task);
+            connection.as_mut().poll(task)
+        });
+        if let Err(error) = served.await {
             tracing::debug!(%error, "connection");
         }
         drop(open);
@@ -244,7 +252,7 @@ async fn finish(graceful: GracefulShutdown, shutdown: &Shutdown, limit: Duration
         () = tokio::time::sleep(limit) => tracing::warn!("the drain limit has passed; cutting off what still runs"),
     }
     shutdown.abort();
-    // The error events still have to be written.
+    // The errors still have to be written.
     let _ = tokio::time::timeout(Duration::from_secs(1), drained).await;
 }
 

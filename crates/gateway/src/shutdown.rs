@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 
+use mainstay::{Error, ErrorKind};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 /// Where the gateway is on its way to stopping. Cloning copies pointers.
@@ -28,19 +29,39 @@ impl Shutdown {
         self.0.begun.load(Ordering::Relaxed)
     }
 
-    /// Cuts off every streamed answer with an error event.
+    /// Cuts off every answer with an error.
     pub(crate) fn abort(&self) {
         self.0.aborted.store(true, Ordering::Release);
         self.0.token.cancel();
     }
 
-    /// Tells one streamed answer when it is cut off.
+    /// Tells one connection when what it answers is cut off.
     pub(crate) fn aborted(&self) -> Aborted {
         Aborted { shutdown: self.clone(), wait: None }
     }
+
+    /// What comes of `work`, unless it is cut off before. The connection that polls it is woken by its own [`Aborted`], so that
+    /// this costs a call no wait of its own.
+    pub(crate) async fn cut<T>(&self, mut work: Pin<&mut impl Future<Output = T>>) -> Result<T, Error> {
+        std::future::poll_fn(|task| match work.as_mut().poll(task) {
+            Poll::Ready(done) => Poll::Ready(Ok(done)),
+            Poll::Pending if self.has_aborted() => Poll::Ready(Err(cut_off())),
+            Poll::Pending => Poll::Pending,
+        })
+        .await
+    }
+
+    pub(crate) fn has_aborted(&self) -> bool {
+        self.0.aborted.load(Ordering::Acquire)
+    }
 }
 
-/// Tells one streamed answer when it is cut off.
+/// What a client is told whose answer is cut off.
+pub(crate) fn cut_off() -> Error {
+    Error::new(ErrorKind::Unavailable, "the gateway is shutting down and the answer took too long; ask again")
+}
+
+/// Tells one connection when what it answers is cut off.
 pub(crate) struct Aborted {
     shutdown: Shutdown,
     /// The wait for it, and who is woken by it.
@@ -48,9 +69,10 @@ pub(crate) struct Aborted {
 }
 
 impl Aborted {
-    /// This is asked at every event: the wait itself takes a lock, so it is only polled when another task is to be woken.
+    /// This is asked whenever the connection is polled: the wait itself takes a lock, so it is only polled when another task
+    /// is to be woken.
     pub(crate) fn poll(&mut self, task: &mut Context<'_>) -> Poll<()> {
-        if self.shutdown.0.aborted.load(Ordering::Acquire) {
+        if self.shutdown.has_aborted() {
             return Poll::Ready(());
         }
         match &mut self.wait {

@@ -6,10 +6,10 @@ use std::task::{Context, Poll, ready};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use futures_core::Stream as _;
 use http_body::{Body, Frame};
-use mainstay::{ChatChunk, Chunks, Error, ErrorKind, Wire};
+use mainstay::{ChatChunk, Chunks, Error, Wire};
 
 use crate::error::ApiError;
-use crate::shutdown::Aborted;
+use crate::shutdown::{Shutdown, cut_off};
 
 /// The body of a streamed answer: one event per chunk, as it arrives; `[DONE]` after a complete answer.
 ///
@@ -19,12 +19,12 @@ pub(crate) struct Events {
     /// `None` after the last event.
     chunks: Option<Chunks>,
     wants_usage: bool,
-    aborted: Aborted,
+    shutdown: Shutdown,
 }
 
 impl Events {
-    pub(crate) fn new(chunks: Chunks, wants_usage: bool, aborted: Aborted) -> Self {
-        Self { chunks: Some(chunks), wants_usage, aborted }
+    pub(crate) fn new(chunks: Chunks, wants_usage: bool, shutdown: Shutdown) -> Self {
+        Self { chunks: Some(chunks), wants_usage, shutdown }
     }
 
     fn last(&mut self, event: Bytes) -> Poll<Option<Result<Frame<Bytes>, std::convert::Infallible>>> {
@@ -44,9 +44,8 @@ impl Body for Events {
         let this = self.get_mut();
         loop {
             let Some(chunks) = &mut this.chunks else { return Poll::Ready(None) };
-            if this.aborted.poll(task).is_ready() {
-                let message = "the gateway is shutting down and the answer took too long; ask again";
-                return this.last(failure(Error::new(ErrorKind::Unavailable, message)));
+            if this.shutdown.has_aborted() {
+                return this.last(failure(cut_off()));
             }
             match ready!(Pin::new(chunks).poll_next(task)) {
                 Some(Ok(chunk)) if is_unwanted(&chunk, this.wants_usage) => {}

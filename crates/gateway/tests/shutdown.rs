@@ -110,6 +110,62 @@ async fn a_second_signal_cuts_off_at_once() {
     assert!(gateway.ended().await.success());
 }
 
+/// An upstream that takes a request and does not answer.
+async fn silent() -> Upstream {
+    Upstream::start(|stream| async move {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        drop(stream);
+    })
+    .await
+}
+
+/// A call that has reached the upstream and waits for it.
+async fn asked(gateway: &Gateway, upstream: &Upstream, path: &str, body: &str) -> Client {
+    let mut client = Client::connect(gateway).await;
+    client.send(&post(path, body)).await;
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while upstream.requests.lock().unwrap().is_empty() {
+        assert!(tokio::time::Instant::now() < deadline, "the upstream is not asked");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    client
+}
+
+fn assert_refused(answer: &str) {
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    assert!(answer.contains("shutting down") && answer.contains("\"code\":\"unavailable\""), "{answer}");
+    assert!(answer.contains("\"type\":\"server_error\"") && answer.contains("x-request-id: "), "{answer}");
+}
+
+// G2: a client that gets nothing does not know whether to ask again.
+#[tokio::test]
+async fn a_whole_answer_that_takes_too_long_is_a_503() {
+    for (path, body) in [
+        ("/v1/chat/completions", chat_body("")),
+        ("/v1/chat/completions", chat_body("\"stream\":true")),
+        ("/v1/embeddings", "{\"model\":\"m\",\"input\":\"hi\"}".to_owned()),
+    ] {
+        let upstream = silent().await;
+        let mut gateway = Gateway::before(&upstream, "drain_limit = \"300ms\"");
+        let mut client = asked(&gateway, &upstream, path, &body).await;
+        gateway.terminate();
+        assert_refused(&client.read_to_end().await);
+        assert!(gateway.ended().await.success());
+    }
+}
+
+#[tokio::test]
+async fn a_second_signal_makes_a_whole_answer_a_503_at_once() {
+    let upstream = silent().await;
+    let mut gateway = Gateway::before(&upstream, "");
+    let mut client = asked(&gateway, &upstream, "/v1/chat/completions", &chat_body("")).await;
+    gateway.terminate();
+    closed(&gateway).await;
+    gateway.terminate();
+    assert_refused(&client.read_to_end().await);
+    assert!(gateway.ended().await.success());
+}
+
 // Who asks twice does not mean the delay alone.
 #[tokio::test]
 async fn a_second_signal_before_draining_cuts_off_at_once_too() {
