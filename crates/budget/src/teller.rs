@@ -14,17 +14,19 @@ use crate::store::{AccountKey, Balance, Charge, ExpiredHold, Window};
 #[derive(Debug, Default)]
 pub(crate) struct Teller {
     events: Events,
-    told: Mutex<HashMap<AccountKey, Told>>,
+    told: Mutex<HashMap<(AccountKey, u64), Told>>,
 }
 
-/// What was told of an account in this period.
+/// What was told of an account in the period that begins then: a call of yesterday that is booked today says nothing of today. Rolling
+/// periods have no beginning of their own, all are at 0.
 #[derive(Debug, Clone, Copy)]
 struct Told {
     until_ms: u64,
     what: u8,
 }
 
-/// So many accounts are remembered; with one more, what was told may be told again.
+/// So many periods of accounts are remembered, and those that are over while there is room; with one more, what was told may be told
+/// again.
 const MOST: usize = 100_000;
 
 const SOFT: u8 = 1;
@@ -127,17 +129,21 @@ impl Teller {
 
     /// Whether this was not told of this account in this period.
     fn is_first(&self, account: &Account, window: &Window, what: u8, now_ms: u64) -> bool {
-        let until_ms = match window.slice_ms {
+        let (begins, until_ms) = match window.slice_ms {
             // A rolling period is always a new one: once in its length.
-            Some(_) => now_ms.saturating_add(now_ms.saturating_sub(window.start_ms)),
-            None => window.end_ms.unwrap_or(u64::MAX),
+            Some(_) => (0, now_ms.saturating_add(now_ms.saturating_sub(window.start_ms))),
+            None => (window.start_ms, window.end_ms.unwrap_or(u64::MAX)),
         };
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.len() >= MOST && !told.contains_key(&account.key) {
-            told.clear();
+        let period = (account.key.clone(), begins);
+        if told.len() >= MOST && !told.contains_key(&period) {
+            told.retain(|_, told| told.until_ms > now_ms);
+            if told.len() >= MOST {
+                told.clear();
+            }
         }
-        let known = told.entry(account.key.clone()).or_insert(Told { until_ms, what: 0 });
-        if known.until_ms <= now_ms {
+        let known = told.entry(period).or_insert(Told { until_ms, what: 0 });
+        if window.slice_ms.is_some() && known.until_ms <= now_ms {
             *known = Told { until_ms, what: 0 };
         }
         let is_first = known.what & what == 0;

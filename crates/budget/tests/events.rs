@@ -51,6 +51,33 @@ async fn at_eighty_percent_an_alert_is_raised_once_in_each_period() {
     assert_eq!(setup.heard.count("budget.soft_limit"), 2);
 }
 
+// S6.2: a call that lasted over midnight is of yesterday, and so is the line that it passes.
+#[tokio::test(start_paused = true)]
+async fn a_late_booking_of_a_period_that_is_over_uses_up_no_alert_of_this_one() {
+    let book = LimitBook::default();
+    book.set(subject_of("user:a"), [Limit::tokens(1_000, Period::Day)]).unwrap();
+    let answer = [Piece::text("hi"), Piece::stop(), Piece::Usage(Usage::new(60, 40))];
+    let setup = Setup::over(&book, Scripted::repeating(Step::stream(answer)));
+    let ask = async || setup.budgeted.ask(streaming(call_of(&["user:a"]))).await;
+    for _ in 0..7 {
+        ask().await.unwrap().collect().await.unwrap();
+    }
+    let lasts = ask().await.unwrap();
+    setup.clock.pass(Duration::from_secs(24 * 3_600));
+    for _ in 0..7 {
+        ask().await.unwrap().collect().await.unwrap();
+    }
+    assert_eq!(setup.heard.names(), ["budget.forecast"; 2], "of each day");
+    lasts.collect().await.unwrap();
+    let told = || {
+        let told = setup.heard.all().into_iter().filter(|event| event.name == "budget.soft_limit");
+        told.map(|event| attribute(&event, "resets_at")).collect::<Vec<_>>()
+    };
+    assert_eq!(told(), ["2026-11-22T00:00:00Z"], "yesterday's");
+    ask().await.unwrap().collect().await.unwrap();
+    assert_eq!(told(), ["2026-11-22T00:00:00Z", "2026-11-23T00:00:00Z"]);
+}
+
 // S6.2, M4
 #[tokio::test(start_paused = true)]
 async fn an_alert_is_raised_when_what_lost_holds_are_booked_at_passes_the_line() {
