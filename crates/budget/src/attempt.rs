@@ -15,7 +15,7 @@ use tower_service::Service;
 use crate::row::RowStatus;
 use crate::service::status;
 use crate::spending::{Leg, LegEnd, Spending};
-use crate::ticket::Asked;
+use crate::ticket::{Asked, Ticket};
 use crate::told::Told;
 
 /// Notes what each attempt at a deployment used, for the budget around the whole: the loser of a hedge, an answer that broke
@@ -54,6 +54,10 @@ impl<S> Layer<S> for AttemptMeterLayer {
 
 /// A deployment whose attempts are metered.
 ///
+/// # Errors
+/// Besides the provider's: an attempt that comes while another runs, or after one that is paid for though it failed, reserves what
+/// it may use, and is refused as a call is where there is no room ([`Budgeted`](crate::Budgeted)).
+///
 /// # Cancellation
 /// An attempt that is dropped before its answer has used its input; one that is dropped later, what was delivered too.
 #[derive(Clone)]
@@ -68,16 +72,30 @@ impl<S: fmt::Debug> fmt::Debug for AttemptMetered<S> {
     }
 }
 
-impl<S> AttemptMetered<S> {
-    fn begin(&self, context: &Context, asked: Asked, model: Arc<str>) -> Option<Attempt> {
+impl<S: Clone> AttemptMetered<S> {
+    /// An attempt, if a budget is around it; and what is to be reserved for it first.
+    fn begin(
+        &self,
+        context: &Context,
+        asked: Asked,
+        model: Arc<str>,
+    ) -> Option<(Attempt, Option<Box<Ticket>>)> {
         let ledger = context.extensions.get::<Spending>()?;
         // Nobody settles what is noted in a ledger that no budget has taken.
         ledger.meter()?;
         let AttemptMeterLayer { provider, deployment } = &self.layer;
         let (provider, deployment) = (provider.clone(), deployment.clone());
         let leg = Leg { provider: provider.clone(), model: model.clone(), deployment, end: None };
-        let place = ledger.begin(leg);
-        Some(Attempt { ledger: ledger.clone(), place, provider, model, asked, stage: Stage::Waiting })
+        let (place, further) = ledger.begin(leg);
+        let ledger = ledger.clone();
+        Some((Attempt { ledger, place, provider, model, asked, stage: Stage::Waiting }, further))
+    }
+
+    /// The handle that was polled ready, to be called later.
+    fn ready(&mut self) -> S {
+        let mut ready = self.inner.clone();
+        std::mem::swap(&mut ready, &mut self.inner);
+        ready
     }
 }
 
@@ -92,11 +110,18 @@ impl<S: Provider> Service<Call> for AttemptMetered<S> {
 
     fn call(&mut self, call: Call) -> Self::Future {
         let asked = Asked::Chat(call.shared_request().clone());
-        let Some(attempt) = self.begin(call.context(), asked, call.shared_model()) else {
+        let Some((attempt, further)) = self.begin(call.context(), asked, call.shared_model()) else {
             return Box::pin(self.inner.call(call));
         };
-        let trying = Trying { answer: self.inner.call(call), attempt };
-        Box::pin(trying.run(watch))
+        let Some(further) = further else {
+            let trying = Trying { answer: self.inner.call(call), attempt };
+            return Box::pin(trying.run(watch));
+        };
+        let mut ready = self.ready();
+        Box::pin(async move {
+            let attempt = attempt.covered_by(further).await?;
+            Trying { answer: ready.call(call), attempt }.run(watch).await
+        })
     }
 }
 
@@ -111,19 +136,29 @@ impl<S: Embedder> Service<EmbedCall> for AttemptMetered<S> {
 
     fn call(&mut self, call: EmbedCall) -> Self::Future {
         let asked = Asked::Embed(call.request.clone());
-        let Some(attempt) = self.begin(&call.context, asked, call.request.model.as_str().into()) else {
+        let Some((attempt, further)) = self.begin(&call.context, asked, call.request.model.as_str().into())
+        else {
             return Box::pin(self.inner.call(call));
         };
-        let trying = Trying { answer: self.inner.call(call), attempt };
-        Box::pin(trying.run(|mut attempt: Attempt, reply: EmbedReply| {
-            if reply.head.attempts == 0 {
-                attempt.unused(RowStatus::Settled);
-            } else {
-                attempt.end(RowStatus::Settled, &Told { tokens: reply.usage.map(Tokens::from), text: None });
-            }
-            reply
-        }))
+        let Some(further) = further else {
+            let trying = Trying { answer: self.inner.call(call), attempt };
+            return Box::pin(trying.run(embedded));
+        };
+        let mut ready = self.ready();
+        Box::pin(async move {
+            let attempt = attempt.covered_by(further).await?;
+            Trying { answer: ready.call(call), attempt }.run(embedded).await
+        })
     }
+}
+
+fn embedded(mut attempt: Attempt, reply: EmbedReply) -> EmbedReply {
+    if reply.head.attempts == 0 {
+        attempt.unused(RowStatus::Settled);
+    } else {
+        attempt.end(RowStatus::Settled, &Told { tokens: reply.usage.map(Tokens::from), text: None });
+    }
+    reply
 }
 
 /// An attempt that is under way.
@@ -186,6 +221,24 @@ enum Stage {
 }
 
 impl Attempt {
+    /// Reserves what it may use, since what the call has reserved is for others.
+    ///
+    /// # Cancellation
+    /// What was reserved until then is given back.
+    async fn covered_by(mut self, further: Box<Ticket>) -> Result<Self, Error> {
+        let mut covering = Covering { ledger: self.ledger.clone(), ticket: None };
+        let core = further.core().clone();
+        match core.reserve(further).await {
+            Ok(ticket) => covering.ticket = Some(ticket),
+            Err(error) => {
+                self.unused(RowStatus::Failed);
+                return Err(error);
+            }
+        }
+        drop(covering);
+        Ok(self)
+    }
+
     fn end(&mut self, status: RowStatus, told: &Told) {
         let Some(meter) = self.ledger.meter() else { return };
         let end = told.end(&meter, &self.asked, status, &self.provider, &self.model);
@@ -207,6 +260,18 @@ impl Attempt {
     fn note(&mut self, end: LegEnd) {
         self.stage = Stage::Over;
         self.ledger.end(self.place, end);
+    }
+}
+
+/// What is being reserved for a further attempt: the ledger is told what came of it.
+struct Covering {
+    ledger: Spending,
+    ticket: Option<Box<Ticket>>,
+}
+
+impl Drop for Covering {
+    fn drop(&mut self) {
+        self.ledger.keep(self.ticket.take());
     }
 }
 

@@ -9,6 +9,7 @@ mod config;
 #[cfg(feature = "test-kit")]
 pub mod contract;
 mod forecast;
+mod further;
 mod guard;
 mod hash;
 mod keeper;

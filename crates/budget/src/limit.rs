@@ -35,6 +35,11 @@ impl Unit {
         }
     }
 
+    /// Whether what is counted is what attempts use, not how many calls there are.
+    pub(crate) fn is_of_usage(self) -> bool {
+        matches!(self, Self::Tokens | Self::Usd)
+    }
+
     /// An amount as a person reads it: `$12.50`, `120 tokens`.
     pub(crate) fn show(self, amount: u64) -> String {
         match self {

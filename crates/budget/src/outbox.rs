@@ -24,13 +24,19 @@ pub(crate) struct Owed {
     pub(crate) is_late: bool,
     /// Whether the store was asked before: it may have booked it, though nobody heard of that.
     pub(crate) is_tried: bool,
+    /// Whether it was reserved for a further attempt of a call, which is settled itself.
+    pub(crate) is_further: bool,
     /// Since when it waits; none before it does.
     since: Option<Instant>,
 }
 
 impl Owed {
     pub(crate) fn new(hold: HoldId, plan: Plan, actual: Vec<u64>, rows: Vec<Arc<UsageRow>>) -> Self {
-        Self { hold, plan, actual, rows, is_late: false, is_tried: false, since: None }
+        Self { hold, plan, actual, rows, is_late: false, is_tried: false, is_further: false, since: None }
+    }
+
+    pub(crate) fn further(self, is_further: bool) -> Self {
+        Self { is_further, ..self }
     }
 
     pub(crate) fn settlement(&self, now_ms: u64) -> Settlement<'_> {

@@ -71,9 +71,16 @@ impl Plan {
         Self { accounts, charges: Vec::new() }
     }
 
+    /// The accounts on which attempts are booked, not calls.
+    pub(crate) fn of_usage(book: &LimitBook, subjects: &[Subject]) -> Self {
+        let mut plan = Self::of(book, subjects);
+        plan.accounts.retain(|account| account.limit.unit.is_of_usage());
+        plan
+    }
+
     /// Whether an estimate of tokens or money is needed.
     pub(crate) fn needs_estimate(&self) -> bool {
-        self.accounts.iter().any(|account| matches!(account.limit.unit, Unit::Tokens | Unit::Usd))
+        self.accounts.iter().any(|account| account.limit.unit.is_of_usage())
     }
 
     /// Charges so much to each.

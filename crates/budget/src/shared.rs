@@ -88,7 +88,9 @@ impl Core {
         let (candidate, now_ms) = (candidates.first().cloned(), self.clock.now_ms());
         let opening =
             Opening { asked, model, subjects, namespace, spending, candidate, reserve, plan, now_ms };
-        Ok((Ticket::new(self.clone(), opening), ledger))
+        let ticket = Ticket::new(self.clone(), opening);
+        ticket.cover();
+        Ok((ticket, ledger))
     }
 
     fn reserve_for(
@@ -137,7 +139,7 @@ impl Core {
         let mut ticket = ticket;
         ticket.reserving();
         if ticket.plan.charges.is_empty() {
-            one(&self.counts.admitted);
+            self.admits(&ticket);
             return Ok(Ok(ticket));
         }
         if self.guard.is_some() {
@@ -156,7 +158,7 @@ impl Core {
     pub(crate) async fn reserve(self: &Arc<Self>, mut ticket: Box<Ticket>) -> Result<Box<Ticket>, Error> {
         ticket.reserving();
         if ticket.plan.charges.is_empty() {
-            one(&self.counts.admitted);
+            self.admits(&ticket);
             return Ok(ticket);
         }
         let Some(guard) = &self.guard else {
@@ -168,11 +170,11 @@ impl Core {
             Verdict::Away(drafts) => {
                 ticket.way = Way::Away(drafts);
                 ticket.holds();
-                one(&self.counts.admitted);
+                self.admits(&ticket);
                 Ok(ticket)
             }
             Verdict::Closed { index, is_asked } => {
-                one(&self.counts.refused);
+                self.refuses(&ticket);
                 let error = refusal::store_away(ticket.plan.accounts.get(index).map(|account| &**account));
                 // What a store that was asked made of it nobody knows: the ticket, dropped, gives back what may have been taken.
                 // One that was left alone has nothing, and an outage would otherwise leave something behind for each refusal.
@@ -192,7 +194,7 @@ impl Core {
         match answer {
             Ok(Reserved::Granted(_)) => {
                 ticket.holds();
-                one(&self.counts.admitted);
+                self.admits(&ticket);
                 Ok(ticket)
             }
             Ok(Reserved::Denied { index, balance, first }) => {
@@ -200,7 +202,7 @@ impl Core {
                 self.teller.refused(account, charge, balance, first, ticket.at_ms);
                 let error = refusal::exceeded(account, charge, balance, ticket.at_ms);
                 ticket.refused();
-                one(&self.counts.refused);
+                self.refuses(&ticket);
                 Err(error)
             }
             Ok(Reserved::Ended) => {
@@ -209,9 +211,22 @@ impl Core {
             }
             // What came of it nobody knows: the ticket, dropped, gives back what may have been taken.
             Err(error) => {
-                one(&self.counts.refused);
+                self.refuses(&ticket);
                 Err(refusal::store_away(None).with_source(error))
             }
+        }
+    }
+
+    /// A further attempt is none of the calls that are counted.
+    fn admits(&self, ticket: &Ticket) {
+        if !ticket.is_further {
+            one(&self.counts.admitted);
+        }
+    }
+
+    fn refuses(&self, ticket: &Ticket) {
+        if !ticket.is_further {
+            one(&self.counts.refused);
         }
     }
 
@@ -223,6 +238,7 @@ impl Core {
         amounts: Amounts,
         rows: Vec<Arc<UsageRow>>,
         way: Way,
+        is_further: bool,
     ) {
         if plan.charges.is_empty() && rows.is_empty() {
             return;
@@ -236,9 +252,9 @@ impl Core {
         let actual = plan.booked(amounts);
         if let Some(guard) = &self.guard {
             guard.ended(hold, &mut plan, &actual, way);
-            return self.owe(Owed::new(hold, plan, actual, rows));
+            return self.owe(Owed::new(hold, plan, actual, rows).further(is_further));
         }
-        let mut owed = Owed::new(hold, plan, actual, rows);
+        let mut owed = Owed::new(hold, plan, actual, rows).further(is_further);
         let answer = self.store.settle(owed.settlement(self.clock.now_ms())).now();
         match answer {
             Some(Ok(settled)) => self.booked(&owed, &settled),
@@ -259,7 +275,7 @@ impl Core {
         };
         self.booked(owed, &settled);
         if settled == Settled::Again && owed.is_tried {
-            one(&self.counts.settled);
+            self.settles(owed, &self.counts.settled);
             self.tell_booked_unheard(owed).await;
         }
         Ok(())
@@ -283,13 +299,19 @@ impl Core {
         }
     }
 
+    fn settles(&self, owed: &Owed, count: &AtomicU64) {
+        if !owed.is_further {
+            one(count);
+        }
+    }
+
     fn booked(&self, owed: &Owed, settled: &Settled) {
         let (after, late) = match settled {
             Settled::Now(after) => (after, false),
             Settled::Late(after) => (after, true),
             Settled::Again => return,
         };
-        one(if late { &self.counts.late } else { &self.counts.settled });
+        self.settles(owed, if late { &self.counts.late } else { &self.counts.settled });
         if after.is_empty() {
             return;
         }

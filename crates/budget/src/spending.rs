@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use mainstay_metering::{Meter, NanoUsd, Tokens};
 use mainstay_provider_core::Usage;
 
+use crate::further::Cover;
 use crate::row::RowStatus;
+use crate::ticket::Ticket;
 
 /// What a call has spent, for whoever wants to know it after the call's end.
 ///
@@ -40,6 +42,8 @@ struct State {
     meter: Option<Meter>,
     legs: Vec<Leg>,
     spent: Option<Spent>,
+    /// What covers further attempts; none for a call that no limit of tokens or money is on, and after its end.
+    cover: Option<Cover>,
 }
 
 /// One attempt.
@@ -58,6 +62,13 @@ pub(crate) struct LegEnd {
     pub(crate) status: RowStatus,
     pub(crate) tokens: Tokens,
     pub(crate) estimated: bool,
+}
+
+impl Leg {
+    /// Whether it has used anything, or still can.
+    fn may_use(&self) -> bool {
+        self.end.is_none_or(|end| end.tokens != Tokens::default())
+    }
 }
 
 impl Spending {
@@ -86,11 +97,33 @@ impl Spending {
         self.lock().meter.clone()
     }
 
-    /// An attempt begins; says which it is.
-    pub(crate) fn begin(&self, leg: Leg) -> usize {
+    /// How further attempts are covered.
+    pub(crate) fn cover(&self, cover: Cover) {
+        self.lock().cover = Some(cover);
+    }
+
+    /// An attempt begins; says which it is. Gives what is to be reserved for it first, if what the call has reserved is for
+    /// others, which may use it up.
+    pub(crate) fn begin(&self, leg: Leg) -> (usize, Option<Box<Ticket>>) {
         let mut state = self.lock();
-        state.legs.push(leg);
-        state.legs.len() - 1
+        let State { legs, cover, .. } = &mut *state;
+        let others = legs.iter().filter(|leg| leg.may_use()).count();
+        legs.push(leg);
+        (legs.len() - 1, cover.as_mut().and_then(|cover| cover.of_another(others)))
+    }
+
+    /// What was reserved for a further attempt is given back at the end of the call, or was refused.
+    pub(crate) fn keep(&self, ticket: Option<Box<Ticket>>) {
+        let mut state = self.lock();
+        // None: the call is over, and with it what it reserved.
+        if let Some(cover) = &mut state.cover {
+            cover.keep(ticket);
+        }
+    }
+
+    /// The call is over: what was reserved for further attempts.
+    pub(crate) fn uncover(&self) -> Vec<Ticket> {
+        self.lock().cover.take().map(Cover::into_tickets).unwrap_or_default()
     }
 
     /// An attempt has ended.

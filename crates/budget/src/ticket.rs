@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use mainstay_metering::{Basis, Meter, NanoUsd, PriceVersion, Reserve, Tokens};
 use mainstay_provider_core::{ChatRequest, EmbedRequest, Namespace, Subject, Usage};
 
+use crate::further::Cover;
 use crate::guard::Way;
 use crate::plan::{Amounts, LostHold, Plan};
 use crate::row::{RowStatus, UsageRow};
@@ -63,6 +64,10 @@ pub(crate) struct Ticket {
     is_held: bool,
     /// Where the reservation was made.
     pub(crate) way: Way,
+    /// Whether it is for a further attempt of a call: the call itself has another.
+    pub(crate) is_further: bool,
+    /// When it reserves.
+    now_ms: u64,
 }
 
 /// How far a call has come.
@@ -143,7 +148,48 @@ impl Ticket {
             stage,
             is_held: false,
             way,
+            is_further: false,
+            now_ms,
         })
+    }
+
+    /// One for a further attempt of a call. It is booked nowhere: if nobody tells how the call ended, the attempt is taken to have
+    /// used all of it, as the first one.
+    pub(crate) fn further(core: Arc<Core>, asked: Asked, reserve: Reserve, of: &UsageRow) -> Box<Self> {
+        let (at_ms, now_ms) = (of.at_ms, core.clock.now_ms());
+        // In the periods of the call: its attempts are booked there.
+        let hold = HoldId::by_chance(at_ms);
+        let mut plan = Plan::of_usage(&core.book, &of.subjects);
+        plan.charge(Amounts::of(&reserve), core.lost, at_ms);
+        let if_lost = Arc::new(UsageRow { hold, requests: 0, ..of.clone() });
+        Box::new(Self {
+            core,
+            hold,
+            at_ms,
+            plan,
+            if_lost,
+            reserve,
+            asked,
+            spending: Spending::new(),
+            stage: Stage::Over,
+            is_held: false,
+            way: Way::Store,
+            is_further: true,
+            now_ms,
+        })
+    }
+
+    /// Notes in the ledger of its attempts how further ones are covered.
+    pub(crate) fn cover(&self) {
+        if self.plan.needs_estimate() {
+            let (core, asked) = (self.core.clone(), self.asked.clone());
+            self.spending.cover(Cover::new(core, asked, self.reserve, self.if_lost.clone()));
+        }
+    }
+
+    /// The budget that it is of.
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.core
     }
 
     /// What the store is asked. From now on the store may have taken it.
@@ -157,7 +203,7 @@ impl Ticket {
             lease: self.core.lease,
             charges: &self.plan.charges,
             if_lost: &self.if_lost,
-            now_ms: self.at_ms,
+            now_ms: self.now_ms,
         }
     }
 
@@ -206,7 +252,9 @@ impl Ticket {
         let rows = rows.into_iter().map(Arc::new).collect();
         let way = std::mem::replace(&mut self.way, Way::Store);
         let plan = std::mem::take(&mut self.plan);
-        self.core.settle(self.hold, plan, amounts, rows, way);
+        self.core.settle(self.hold, plan, amounts, rows, way, self.is_further);
+        // After that: until it is booked, it is covered.
+        drop(self.spending.uncover());
     }
 
     /// The attempts: as they were noted, or one for the call as a whole.

@@ -56,9 +56,13 @@ struct Setup {
 
 impl Setup {
     fn new(at_once: bool, steps: impl IntoIterator<Item = Step>) -> Self {
+        Self::of_tokens(10_000, at_once, steps)
+    }
+
+    /// With a limit of so many tokens. A call reserves a little more than 100.
+    fn of_tokens(limit: u64, at_once: bool, steps: impl IntoIterator<Item = Step>) -> Self {
         let book = LimitBook::default();
-        book.set_kind("user", [Limit::tokens(10_000, Period::Day), Limit::requests(10, Period::Day)])
-            .unwrap();
+        book.set_kind("user", [Limit::tokens(limit, Period::Day), Limit::requests(10, Period::Day)]).unwrap();
         let deployment = |(number, step)| {
             let meter = AttemptMeterLayer::new("openai").deployment(format!("eu-{number}"));
             meter.layer(Scripted::repeating(step))
@@ -76,6 +80,12 @@ impl Setup {
             (deployment, row.status, row.usage.total(), row.requests, row.estimated)
         };
         rows.iter().map(row).collect()
+    }
+
+    /// Spent and reserved, of tokens and of requests.
+    async fn stands(&self) -> [(u64, u64); 2] {
+        let standings = self.budget.remaining(&subject_of("user:a")).await.unwrap();
+        [0, 1].map(|unit: usize| (standings[unit].spent, standings[unit].reserved))
     }
 
     async fn assert_counters_are_the_rows(&self) {
@@ -188,4 +198,76 @@ async fn a_ledger_that_is_used_twice_serves_one_call() {
     assert_eq!(spending.spent().unwrap().tokens(), 15);
     assert_eq!(setup.rows().await.len(), 2);
     setup.assert_counters_are_the_rows().await;
+}
+
+// M2: spent + reserved <= limit, however many attempts a call makes.
+#[tokio::test(start_paused = true)]
+async fn an_attempt_beside_another_reserves_for_itself_until_the_end_of_the_call() {
+    let setup = Setup::new(true, [Step::hang(), Step::hang(), good().after(Duration::from_secs(1))]);
+    let call = tokio::spawn(setup.budgeted.ask(call_of(&["user:a"])));
+    tokio::task::yield_now().await;
+    let [(spent, tokens), requests] = setup.stands().await;
+    assert!(spent == 0 && (300..400).contains(&tokens), "{spent} {tokens}");
+    assert_eq!(requests, (0, 1), "it is one call");
+    call.await.unwrap().unwrap();
+    setup.assert_counters_are_the_rows().await;
+    let stats = setup.budget.stats();
+    assert_eq!((stats.admitted, stats.settled, stats.held), (1, 1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_has_no_room_after_one_that_is_paid_for_is_refused() {
+    let timed_out = Step::fail_with(ErrorKind::Timeout(Timer::FirstToken));
+    let setup = Setup::of_tokens(200, false, [timed_out, good()]);
+    let error = setup.budgeted.ask(call_of(&["user:a"])).await.unwrap_err();
+    assert_eq!((error.kind(), error.code()), (ErrorKind::LimitReached, Some("budget_exceeded")));
+    let rows = setup.rows().await;
+    assert!(rows[0].2 > 3);
+    assert_eq!(rows[1], ("eu-1".into(), RowStatus::Failed, 0, 1, false), "the last row counts the call");
+    setup.assert_counters_are_the_rows().await;
+    assert_eq!(setup.budget.stats().refused, 0, "the call was let through");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_after_those_that_were_turned_away_needs_nothing_more() {
+    let away = || Step::fail_with(ErrorKind::RateLimited);
+    let setup = Setup::of_tokens(200, false, [away(), away(), away(), good()]);
+    setup.budgeted.ask(call_of(&["user:a"])).await.unwrap();
+    setup.assert_counters_are_the_rows().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn attempts_of_calls_at_once_never_pass_the_limit_whatever_becomes_of_them() {
+    const LIMIT: u64 = 700;
+    for seed in 0..300 {
+        let mut chance = fastrand::Rng::with_seed(seed);
+        let step = |chance: &mut fastrand::Rng| {
+            let step = match chance.u8(0..5) {
+                0 => Step::fail_with(ErrorKind::Timeout(Timer::FirstToken)),
+                1 => Step::fail_with(ErrorKind::MalformedResponse),
+                2 => Step::fail_with(ErrorKind::Overloaded),
+                _ => Step::text("hi").usage(Usage::new(10, chance.u64(0..=90))),
+            };
+            step.after(Duration::from_millis(chance.u64(0..20)))
+        };
+        let at_once = chance.bool();
+        let setup = Setup::of_tokens(LIMIT, at_once, (0..4).map(|_| step(&mut chance)).collect::<Vec<_>>());
+        let calls: Vec<_> = (0..8)
+            .map(|_| {
+                let (begins, lasts) = (chance.u64(0..30), chance.u64(1..60));
+                let budgeted = setup.budgeted.clone();
+                tokio::spawn(async move {
+                    tokio::time::sleep(Duration::from_millis(begins)).await;
+                    let answer = budgeted.ask(call_of(&["user:a"]));
+                    drop(tokio::time::timeout(Duration::from_millis(lasts), answer).await);
+                })
+            })
+            .collect();
+        while !calls.iter().all(tokio::task::JoinHandle::is_finished) {
+            let [(spent, reserved), _] = setup.stands().await;
+            assert!(spent + reserved <= LIMIT, "seed {seed}: {spent} + {reserved}");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        setup.assert_counters_are_the_rows().await;
+    }
 }
