@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
 
 use http::header;
 use mainstay_provider_core::{
@@ -27,6 +28,8 @@ use crate::transport::{Base, Incoming, Route, Transport};
 const LARGEST_ANSWER: usize = 64 << 20;
 /// The largest error answer that is read: 1 MiB.
 const LARGEST_ERROR: usize = 1 << 20;
+/// The longest that the body of an error answer is waited for: its head has told nearly all.
+const LONGEST_ERROR: Duration = Duration::from_secs(2);
 
 /// One provider: a [`Provider`](mainstay_provider_core::Provider) for chat and an
 /// [`Embedder`](mainstay_provider_core::Embedder). Cloning copies a pointer.
@@ -273,8 +276,10 @@ impl Shared {
     async fn failure(&self, incoming: Incoming) -> Error {
         let status = incoming.status().as_u16();
         let headers = incoming.headers().clone();
-        // A body that cannot be read still leaves the status and the headers to judge by.
-        let body = incoming.body(LARGEST_ERROR).await.unwrap_or_default();
+        // A body that cannot be read, or does not come, still leaves the status and the headers to judge by. Waited for until a
+        // timer of the call fires, a rate limit and its wait would be lost in that timeout.
+        let body = tokio::time::timeout(LONGEST_ERROR, incoming.body(LARGEST_ERROR)).await;
+        let body = body.ok().and_then(Result::ok).unwrap_or_default();
         self.dialect.classify(status, &headers, &body, wall_clock())
     }
 

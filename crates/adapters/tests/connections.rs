@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use mainstay_adapters::{Adapter, AdapterConfig, Transport, TransportConfig};
-use mainstay_provider_core::{Call, Provider as _};
+use mainstay_provider_core::{Call, ErrorKind, Provider as _};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -124,6 +124,28 @@ async fn a_dropped_call_closes_its_connection_at_once() {
     call.abort();
     let end = async { while socket.read(&mut read).await.is_ok_and(|length| length > 0) {} };
     tokio::time::timeout(Duration::from_secs(10), end).await.unwrap();
+}
+
+// T4: what the head of an error answer says is known before its body, which may not come at all.
+#[tokio::test]
+async fn the_body_of_an_error_answer_is_not_waited_for_long() {
+    for (status, body, kind) in [
+        ("429 Too Many Requests", "", ErrorKind::RateLimited),
+        ("503 Service Unavailable", "{\"error\":", ErrorKind::Overloaded),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let adapter =
+            adapter(&format!("http://{}", listener.local_addr().unwrap()), &TransportConfig::default());
+        let call = tokio::spawn(async move { adapter.ask(Call::ask("m", "Hello")).await });
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut read = [0; 4096];
+        assert_ne!(socket.read(&mut read).await.unwrap(), 0);
+        let head = format!("HTTP/1.1 {status}\r\nretry-after: 7\r\ncontent-length: 100\r\n\r\n{body}");
+        socket.write_all(head.as_bytes()).await.unwrap();
+        // Well before the transport's own 120 s.
+        let error = tokio::time::timeout(Duration::from_secs(60), call).await.unwrap().unwrap().unwrap_err();
+        assert_eq!((error.kind(), error.retry_after()), (kind, Some(Duration::from_secs(7))), "{error:?}");
+    }
 }
 
 /// Its reads take more than the share of the processor that a task has before others run.
