@@ -83,7 +83,7 @@ impl Carrier {
         let (mut connection, mut wait) = (None, FIRST_WAIT);
         let mut batch = Vec::new();
         while letters.recv_many(&mut batch, BATCH).await > 0 {
-            // Perhaps twice: the others hear it once.
+            // Perhaps twice: it is added once.
             while !self.carry(&batch, &mut connection).await {
                 connection = None;
                 tokio::time::sleep(wait).await;
@@ -108,17 +108,40 @@ impl Carrier {
                 Some(connection) => connection,
                 None => connection.insert(connect(&self.client).await?),
             };
-            let mut pipe = redis::pipe();
-            for letter in letters {
-                let add = pipe.cmd("XADD").arg(&self.stream).arg("MAXLEN").arg("~").arg(self.max_entries);
-                let Origin { who, number } = letter.origin;
-                add.arg("*").arg("o").arg(format!("{who}-{number}")).arg("r").arg(&letter.record).ignore();
-            }
-            pipe.query_async::<()>(connection).await
+            self.telling(letters).query_async::<()>(connection).await
         };
         matches!(tokio::time::timeout(PATIENCE, carried).await, Ok(Ok(())))
     }
+
+    /// All words of a batch are of one who said them, in the order in which they were said.
+    fn telling(&self, letters: &[Letter]) -> redis::Cmd {
+        let who = letters.first().map_or(0, |letter| letter.origin.who);
+        let mut tell = redis::cmd("EVAL");
+        tell.arg(TELL).arg(2).arg(&self.stream).arg(format!("{{{}}}:{who}", self.stream));
+        tell.arg(self.max_entries).arg(who).arg(REMEMBERED.as_millis() as u64);
+        for letter in letters {
+            tell.arg(letter.origin.number).arg(&letter.record);
+        }
+        tell
+    }
 }
+
+/// Adds to the stream what is not there yet. A batch is told again when nobody heard whether it arrived, and then it may have:
+/// told twice, an entry would stand behind an order to forget it that another gave meanwhile, and who comes so late that the
+/// first one has left the stream would take it for one that was kept after that. Beside the stream stands which word of whom
+/// was the last. (Its name has the stream's in braces, so that a cluster keeps both in one place.)
+const TELL: &str = "
+    local last = tonumber(redis.call('GET', KEYS[2]) or 0)
+    for at = 4, #ARGV, 2 do
+        if tonumber(ARGV[at]) > last then
+            local origin = ARGV[2] .. '-' .. ARGV[at]
+            redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'o', origin, 'r', ARGV[at + 1])
+            redis.call('SET', KEYS[2], ARGV[at], 'PX', ARGV[3])
+        end
+    end";
+
+/// How long it is remembered what somebody said last: far longer than a batch is on its way.
+const REMEMBERED: Duration = Duration::from_secs(7 * 86_400);
 
 pub(super) const FIRST_WAIT: Duration = Duration::from_millis(50);
 pub(super) const LAST_WAIT: Duration = Duration::from_secs(2);
@@ -128,3 +151,6 @@ pub(super) async fn connect(client: &redis::Client) -> redis::RedisResult<Multip
     let config = redis::AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(None);
     client.get_multiplexed_async_connection_with_config(&config).await
 }
+
+#[cfg(all(test, feature = "test-kit"))]
+mod tests;
