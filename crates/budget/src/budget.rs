@@ -111,6 +111,7 @@ pub struct Unflushed {
 
 impl Budget {
     pub(crate) fn new(core: Arc<Core>) -> Self {
+        core.teller.opened(&*core.store);
         Self(core)
     }
 

@@ -8,7 +8,7 @@ use mainstay_provider_core::{Event, Events, Severity};
 use crate::book::Account;
 use crate::forecast::exhausted_at;
 use crate::refusal::written;
-use crate::store::{AccountKey, Balance, Charge, ExpiredHold, Window};
+use crate::store::{AccountKey, Balance, BudgetStore, Charge, ExpiredHold, Window};
 
 /// Sends the events of budgets.
 #[derive(Debug, Default)]
@@ -92,6 +92,11 @@ impl Teller {
                     .with("cost", row.cost.to_string())
             });
         }
+    }
+
+    /// A store may have found something wrong when it was opened.
+    pub(crate) fn opened(&self, store: &dyn BudgetStore) {
+        store.tell_found(&self.events);
     }
 
     /// Settlements could not be kept until the store is back.

@@ -7,13 +7,16 @@ mod journal;
 
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use journal::{assert_sound, hold, open, reserve, rows, settle};
 use mainstay_budget::{
-    Durability, JournalConfig, JournalStore, Reserved, RowStatus, Settled, StoreError, contract,
+    BudgetLayer, Durability, JournalConfig, JournalStore, LimitBook, Reserved, RowStatus, Settled,
+    StoreError, contract,
 };
+use mainstay_metering::Meter;
+use mainstay_provider_core::{Event, Events, Severity};
 use tempfile::TempDir;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -76,6 +79,7 @@ async fn a_record_torn_off_at_the_end_is_left_out_wherever_it_is_torn() {
         let store = open(copy.path());
         let spent = assert_sound(&store).await;
         assert!([110, 40, 100, 0].contains(&spent), "torn at {length}: {spent}");
+        assert_eq!(told(store), [], "that is what a crash leaves");
         if length == whole.len() {
             assert_eq!(spent, 110);
         }
@@ -104,6 +108,56 @@ async fn damage_that_is_no_torn_end_of_a_journal_is_told_and_nothing_is_guessed(
     fs::write(&snapshot, bytes).unwrap();
     let error = JournalStore::open(JournalConfig::new(folder.path())).unwrap_err();
     assert!(matches!(error, StoreError::Damaged(_)), "{error}");
+}
+
+/// What a budget over this store tells.
+fn told(store: JournalStore) -> Vec<Event> {
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let events = heard.clone();
+    let builder = BudgetLayer::builder(Meter::builder().build(), store, LimitBook::default());
+    builder.events(Events::to(move |event| events.lock().unwrap().push(event))).build().unwrap();
+    let told = heard.lock().unwrap().clone();
+    told
+}
+
+// M4: no crash of a process leaves that, so somebody must hear of it; and what is booked does not become less.
+#[tokio::test]
+async fn damage_in_the_middle_of_a_journal_is_told_and_costs_no_more_than_the_record_that_it_hit() {
+    let folder = TempDir::new().unwrap();
+    {
+        let store = open(folder.path());
+        for _ in 0..20 {
+            let one = hold();
+            reserve(&store, one, 100).await;
+            settle(&store, one, 100, 40).await;
+        }
+    }
+    let journal = newest(folder.path(), "journal");
+    let whole = fs::read(&journal).unwrap();
+    for place in [0, 8, 12, 13, 30, whole.len() / 3, whole.len() / 2] {
+        let copy = TempDir::new().unwrap();
+        for entry in fs::read_dir(folder.path()).unwrap() {
+            let path = entry.unwrap().path();
+            fs::copy(&path, copy.path().join(path.file_name().unwrap())).unwrap();
+        }
+        let mut bytes = whole.clone();
+        bytes[place] ^= 1;
+        fs::write(copy.path().join(journal.file_name().unwrap()), &bytes).unwrap();
+        let store = open(copy.path());
+        let spent = assert_sound(&store).await;
+        // Of one call either the reservation is missing or the settlement, which its estimate stands for.
+        assert!([800, 860].contains(&spent), "{place}: {spent}");
+        let told = told(store);
+        assert_eq!(told.len(), 1, "{place}");
+        assert_eq!((told[0].name, told[0].severity), ("budget.journal_damaged", Severity::Alert));
+        let of = |name| told[0].attributes.iter().find(|(one, _)| *one == name).unwrap().1.to_string();
+        assert_eq!(fs::read(of("file")).unwrap(), bytes, "it is kept as it was");
+        let left_out: usize = of("bytes_left_out").parse().unwrap();
+        assert!((8..whole.len() / 10).contains(&left_out), "{place}: {left_out}");
+        let again = open(copy.path());
+        assert_eq!(assert_sound(&again).await, spent);
+        assert_eq!(self::told(again), [], "once");
+    }
 }
 
 #[tokio::test]

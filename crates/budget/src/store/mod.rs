@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use mainstay_provider_core::BoxError;
+use mainstay_provider_core::{BoxError, Events};
 
 use crate::hash::Seeded;
 use crate::row::UsageRow;
@@ -105,6 +105,9 @@ pub trait BudgetStore: Send + Sync + 'static {
     /// The caller has waited for an answer for too long: what it waited on, a connection for instance, is not to be
     /// relied on.
     fn timed_out(&self) {}
+
+    /// Tells an operator of what is wrong with what it found when it was opened. It is asked when a budget is built over it.
+    fn tell_found(&self, _events: &Events) {}
 }
 
 /// For how long a store remembers that a hold has ended, at least: 24 hours from its end. A store in this process, which

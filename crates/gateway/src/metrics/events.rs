@@ -24,6 +24,7 @@ pub(super) const NAMES: &[&str] = &[
     "budget.forecast",
     "budget.hard_limit",
     "budget.hold_lost",
+    "budget.journal_damaged",
     "budget.settlement_dropped",
     "budget.soft_limit",
     "budget.store_back",

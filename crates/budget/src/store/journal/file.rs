@@ -27,32 +27,47 @@ pub(super) struct Contents {
     pub(super) records: Vec<Record>,
     /// Whether something at its end is torn off or damaged.
     pub(super) is_torn: bool,
+    /// So many bytes are damaged that sound records come after.
+    pub(super) left_out: usize,
 }
 
-/// Reads a file as far as it is sound.
+/// Reads the sound records of a file.
 pub(super) fn read(path: &Path) -> io::Result<Contents> {
     let mut bytes = Vec::new();
     File::open(path)?.read_to_end(&mut bytes)?;
-    let mut records = Vec::new();
-    let Some(mut rest) = bytes.strip_prefix(MAGIC) else {
-        // Nothing, or a beginning that never reached the disk.
-        return Ok(Contents { records, is_torn: true });
-    };
+    let sound = bytes.strip_prefix(MAGIC);
+    // Without it: nothing, a beginning that never reached the disk, or one that is damaged.
+    let mut contents = Contents { records: Vec::new(), is_torn: sound.is_none(), left_out: 0 };
+    let mut rest = sound.unwrap_or(&bytes);
     while !rest.is_empty() {
-        let Some((record, after)) = next(rest) else { return Ok(Contents { records, is_torn: true }) };
-        records.push(record);
-        rest = after;
+        if let Some((record, after)) = next(rest, LONGEST) {
+            contents.records.push(record);
+            rest = after;
+        } else if let Some(sound) = next_sound(rest) {
+            contents.left_out += sound;
+            rest = &rest[sound..];
+        } else {
+            contents.is_torn = true;
+            break;
+        }
     }
-    Ok(Contents { records, is_torn: false })
+    Ok(contents)
 }
 
-fn next(bytes: &[u8]) -> Option<(Record, &[u8])> {
+fn next(bytes: &[u8], longest: usize) -> Option<(Record, &[u8])> {
     let (length, rest) = bytes.split_first_chunk::<4>()?;
     let (sum, rest) = rest.split_first_chunk::<4>()?;
-    let length = usize::try_from(u32::from_le_bytes(*length)).ok().filter(|length| *length <= LONGEST)?;
+    let length = usize::try_from(u32::from_le_bytes(*length)).ok().filter(|length| *length <= longest)?;
     let (payload, rest) = rest.split_at_checked(length)?;
     (crc32fast::hash(payload) == u32::from_le_bytes(*sum)).then_some(())?;
     Some((serde_json::from_slice(payload).ok()?, rest))
+}
+
+/// Where the next sound record begins behind one that is not. One of a usual size: what is damaged may look like any length, and each
+/// is summed up.
+fn next_sound(bytes: &[u8]) -> Option<usize> {
+    const USUAL: usize = 1 << 20;
+    (1..bytes.len()).find(|at| next(&bytes[*at..], USUAL).is_some())
 }
 
 /// A new file for records.
@@ -92,6 +107,11 @@ pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
 
 pub(super) fn journal(folder: &Path, generation: u64) -> PathBuf {
     folder.join(format!("{generation:012}.journal"))
+}
+
+/// Where a damaged journal is kept for who looks into it: nobody reads it again.
+pub(super) fn aside(journal: &Path) -> PathBuf {
+    journal.with_extension("journal.damaged")
 }
 
 pub(super) fn snapshot(folder: &Path, generation: u64) -> PathBuf {

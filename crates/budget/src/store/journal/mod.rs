@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mainstay_provider_core::{Event, Events, Severity};
+
 use super::memory::{Engine, Kept};
 use super::{
     AccountKey, Answer, Balance, BudgetStore, ExpiredHold, HoldId, Reservation, Reserved, Settled,
@@ -24,7 +26,9 @@ use self::writer::{Journal, Keeper};
 /// is killed loses nothing. What a machine that loses power loses is up to [`Durability`]: by default the last 100 ms.
 ///
 /// When it is opened again, the holds of the calls that were under way are booked at their estimates, with `lost` rows, once
-/// ([`recovered`](Self::recovered)). A record that was torn off at the end of the journal is left out.
+/// ([`recovered`](Self::recovered)). A record that was torn off at the end of the journal is left out. So is one that is damaged before
+/// that, which no crash of the process leaves: the event `budget.journal_damaged` says how many bytes that is, and the journal is kept beside the
+/// others, as `….journal.damaged`.
 ///
 /// It keeps the last 100,000 rows and the totals of the last 62 days. One process at a time can have it open.
 ///
@@ -34,6 +38,7 @@ use self::writer::{Journal, Keeper};
 pub struct JournalStore {
     engine: Arc<Engine<Journal>>,
     recovered: Vec<ExpiredHold>,
+    damaged: Vec<recovery::Damaged>,
     /// Ends with the store.
     _keeper: Keeper,
 }
@@ -92,13 +97,13 @@ impl JournalStore {
     /// Opens the store, and books the holds that nobody settled.
     ///
     /// # Errors
-    /// The folder cannot be read or written, another process has it open, or its snapshot is damaged. A journal is read up to the
-    /// first record that is torn off or damaged: a loss of power leaves either at its end.
+    /// The folder cannot be read or written, another process has it open, or its snapshot is damaged. Of a journal what is torn off
+    /// or damaged is left out.
     pub fn open(config: JournalConfig) -> Result<Self, StoreError> {
-        let recovery::Opened { engine, recovered } = recovery::open(&config)?;
+        let recovery::Opened { engine, recovered, damaged } = recovery::open(&config)?;
         let engine = Arc::new(engine);
         let keeper = Keeper::start(engine.clone(), &config)?;
-        Ok(Self { engine, recovered, _keeper: keeper })
+        Ok(Self { engine, recovered, damaged, _keeper: keeper })
     }
 
     /// The holds that were booked at their estimates when the store was opened.
@@ -176,6 +181,16 @@ impl BudgetStore for JournalStore {
 
     fn is_local(&self) -> bool {
         true
+    }
+
+    fn tell_found(&self, events: &Events) {
+        for recovery::Damaged { file, left_out } in &self.damaged {
+            events.send(|| {
+                Event::new("budget.journal_damaged", Severity::Alert)
+                    .with("file", file.display().to_string())
+                    .with("bytes_left_out", left_out.to_string())
+            });
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Opens what a process has left, however it ended.
 
 use std::fs::{self, File, TryLockError};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::record::{Hex, Record, add_to, read_row};
 use super::writer::{Journal, rewrite};
@@ -12,6 +12,16 @@ use crate::store::{Charge, ExpiredHold, Reservation, Settlement, StoreError};
 pub(super) struct Opened {
     pub(super) engine: Engine<Journal>,
     pub(super) recovered: Vec<ExpiredHold>,
+    pub(super) damaged: Vec<Damaged>,
+}
+
+/// A journal in which something was damaged that sound records came after.
+#[derive(Debug)]
+pub(super) struct Damaged {
+    /// Where it is kept.
+    pub(super) file: PathBuf,
+    /// So many bytes of it were left out.
+    pub(super) left_out: usize,
 }
 
 pub(super) fn open(config: &JournalConfig) -> Result<Opened, StoreError> {
@@ -22,15 +32,16 @@ pub(super) fn open(config: &JournalConfig) -> Result<Opened, StoreError> {
     let (journals, snapshots) = file::generations(folder).map_err(failed)?;
     let newest = restore(&engine, folder, &snapshots)?;
     let journals: Vec<_> = journals.into_iter().filter(|number| *number >= newest).collect();
+    let mut damaged = Vec::new();
     for number in &journals {
-        replay(&engine, &file::journal(folder, *number))?;
+        damaged.extend(replay(&engine, &file::journal(folder, *number))?);
     }
     let recovered = engine.lose_all();
     // What was found is written anew, in a generation that was never used.
     let last = journals.last().copied().unwrap_or(newest).max(newest);
     engine.log.begin_after(last);
     rewrite(&engine).map_err(failed)?;
-    Ok(Opened { engine, recovered })
+    Ok(Opened { engine, recovered, damaged })
 }
 
 /// Two processes on one folder would both be wrong.
@@ -54,7 +65,7 @@ fn restore(engine: &Engine<Journal>, folder: &Path, snapshots: &[u64]) -> Result
     let mut snapshot = Snapshot::default();
     let mut records = contents.records;
     // A snapshot gets its name when all of it is on the disk.
-    if contents.is_torn || !matches!(records.pop(), Some(Record::End)) {
+    if contents.is_torn || contents.left_out > 0 || !matches!(records.pop(), Some(Record::End)) {
         return Err(damaged());
     }
     for record in records {
@@ -66,13 +77,21 @@ fn restore(engine: &Engine<Journal>, folder: &Path, snapshots: &[u64]) -> Result
 
 /// Does again what stands in a journal, as far as it is sound. The newest may end in the middle of a record; one before it is
 /// followed by another when it ended well, or when it could not be written, and then what follows stands for itself.
-fn replay(engine: &Engine<Journal>, path: &Path) -> Result<(), StoreError> {
+///
+/// What is damaged before its end is left out alone: each record says what became of one hold, and a hold whose end is not known is booked
+/// at its estimate. The file is copied first, since it goes when all is written anew.
+fn replay(engine: &Engine<Journal>, path: &Path) -> Result<Option<Damaged>, StoreError> {
     let contents = file::read(path).map_err(failed)?;
     let damaged = || StoreError::Damaged(path.display().to_string());
     for record in contents.records {
         redo(engine, record).ok_or_else(damaged)?;
     }
-    Ok(())
+    if contents.left_out == 0 {
+        return Ok(None);
+    }
+    let file = file::aside(path);
+    fs::copy(path, &file).map_err(failed)?;
+    Ok(Some(Damaged { file, left_out: contents.left_out }))
 }
 
 fn redo(engine: &Engine<Journal>, record: Record) -> Option<()> {
