@@ -148,6 +148,8 @@ fn status_of(error: &Error) -> StatusCode {
         ErrorKind::RateLimited | ErrorKind::QuotaExhausted | ErrorKind::LimitReached => {
             StatusCode::TOO_MANY_REQUESTS
         }
+        // RFC 9111, 5.2.1.7: nobody was asked, and nobody was to be.
+        ErrorKind::Unavailable if error.code() == Some("not_in_cache") => StatusCode::GATEWAY_TIMEOUT,
         ErrorKind::Overloaded | ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         ErrorKind::Timeout(_) => StatusCode::GATEWAY_TIMEOUT,
         ErrorKind::Network | ErrorKind::MalformedResponse | ErrorKind::MalformedToolCall => {

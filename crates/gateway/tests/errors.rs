@@ -169,3 +169,24 @@ async fn a_200_that_is_no_answer_is_a_502() {
         );
     }
 }
+
+// RFC 9111, 5.2.1.7
+#[tokio::test]
+async fn a_call_for_a_cached_answer_alone_is_a_504_when_there_is_none() {
+    let upstream = Upstream::answering(json_response("200 OK", ANSWER)).await;
+    let semantic = "[providers.sim]\n[semantic_cache]\nembedder = \"sim/embed\"\ndimensions = 64\n";
+    for tables in ["[cache]\n", semantic] {
+        let gateway = Gateway::start(&format!(
+            "{tables}[providers.up]\nkind = \"openai\"\nbase_url = \"http://{}/v1\"\napi_key = \"sk-test\"\n\
+             [models.m]\ndeployments = [{{ model = \"up/the-model\" }}]\n",
+            upstream.address
+        ));
+        for header in ["cache-control", "x-mainstay-cache"] {
+            let request = post("/v1/chat/completions", &chat_body("\"temperature\":0"));
+            let request = request.replacen("\r\n", &format!("\r\n{header}: only-if-cached\r\n"), 1);
+            let answer = exchange(&gateway, &request).await;
+            assert!(answer.starts_with("HTTP/1.1 504") && answer.contains("not_in_cache"), "{answer}");
+        }
+    }
+    assert!(upstream.requests.lock().unwrap().is_empty());
+}
