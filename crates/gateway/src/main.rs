@@ -13,6 +13,7 @@ mod config;
 mod embeddings;
 mod error;
 mod front;
+mod greeting;
 mod headers;
 mod health;
 mod keys;

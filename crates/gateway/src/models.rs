@@ -16,7 +16,7 @@ use crate::error::ApiError;
 /// A model that the gateway offers by name.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Listed {
-    id: String,
+    pub(crate) id: String,
     object: &'static str,
     created: u64,
     owned_by: String,

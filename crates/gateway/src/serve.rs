@@ -1,6 +1,5 @@
 //! The server: accepts connections, and stops without breaking what runs.
 
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -24,6 +23,7 @@ use crate::beside::{self, Aside, Beside};
 use crate::client_gone::ClientGone;
 use crate::config::GatewayConfig;
 use crate::front::Front;
+use crate::greeting::greet;
 use crate::keys::{Opened, limits as key_limits};
 use crate::metrics::{Connections, Metrics, Open, Sources, Tally};
 use crate::send_timeout::SendTimeout;
@@ -272,22 +272,5 @@ impl Signals {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
-    }
-}
-
-fn greet(address: SocketAddr, beside: &[Beside], config: &GatewayConfig) {
-    use std::io::Write as _;
-    let model = config.client.models.keys().next().map_or("sim/echo", String::as_str);
-    let beside: String = beside.iter().map(Beside::greeting).collect();
-    let key = if config.keys.is_some() { " -H 'authorization: Bearer YOUR_KEY'" } else { "" };
-    let greeting = format!(
-        "Mainstay serves the OpenAI API on http://{address}/v1\n{beside}\nTry it:\n  curl http://{address}/v1/chat/completions{key} \
-         -H 'content-type: application/json' \\\n    -d '{{\"model\": \"{model}\", \"messages\": [{{\"role\": \"user\", \
-         \"content\": \"Hello\"}}]}}'\n\n"
-    );
-    // Standard output may be closed; the server runs all the same.
-    let _ = std::io::stdout().write_all(greeting.as_bytes());
-    if !address.ip().is_loopback() && config.keys.is_none() {
-        tracing::warn!(%address, "without [keys] whoever reaches this address can use your providers");
     }
 }

@@ -22,6 +22,8 @@ pub struct Gateway {
     /// Of the metrics, if they have a listener of their own.
     pub metrics: String,
     pub config: tempfile::NamedTempFile,
+    /// What it said at its start.
+    pub greeting: String,
 }
 
 impl Gateway {
@@ -42,18 +44,21 @@ impl Gateway {
             .spawn()
             .unwrap();
         let mut said = BufReader::new(child.stdout.take().unwrap());
-        let mut next_address = || {
-            let mut line = String::new();
-            said.read_line(&mut line).unwrap();
-            let address = line.split("http://").nth(1).and_then(|rest| rest.split('/').next());
-            let address = address.unwrap_or_default().trim().to_owned();
-            assert!(!address.is_empty(), "the gateway said: {line}");
-            address
-        };
+        let mut greeting = String::new();
+        // It ends with an empty line after what to try.
+        while !(greeting.contains("Try it:") && greeting.ends_with("\n\n")) {
+            assert!(said.read_line(&mut greeting).unwrap() > 0, "the gateway said: {greeting}");
+        }
+        let mut addresses = greeting.split("http://").skip(1).map(|rest| {
+            let address = rest.split(['/', '\n', ' ']).next().unwrap_or_default();
+            address.to_owned()
+        });
+        let mut next_address = || addresses.next().unwrap();
         let address = next_address();
         let admin = if config.contains("[admin]") { next_address() } else { String::new() };
         let metrics = if config.contains("[metrics]\nlisten") { next_address() } else { String::new() };
-        Self { child, address, admin, metrics, config: file }
+        drop(addresses);
+        Self { child, address, admin, metrics, config: file, greeting }
     }
 
     /// A gateway before one OpenAI-compatible upstream; model `m`; a call is sent once.
