@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use journal::{assert_sound, hold, open, reserve, rows, settle};
+use journal::{NOW, assert_sound, hold, open, reserve, rows, settle};
 use mainstay_budget::{
-    BudgetLayer, Durability, JournalConfig, JournalStore, LimitBook, Reserved, RowStatus, Settled,
-    StoreError, contract,
+    BudgetLayer, BudgetStore as _, Durability, JournalConfig, JournalStore, LimitBook, Reserved, RowStatus,
+    Settled, StoreError, contract,
 };
 use mainstay_metering::Meter;
 use mainstay_provider_core::{Event, Events, Severity};
@@ -54,6 +54,49 @@ async fn after_a_crash_all_is_there_and_what_was_open_is_booked_at_its_estimate_
         let lost = rows(&store).await.iter().filter(|row| row.status == RowStatus::Lost).count();
         assert_eq!(lost, 1);
     }
+}
+
+// M4: a lost hold is settled late, once, whatever happened to the journal meanwhile.
+#[tokio::test]
+async fn a_lost_hold_can_be_settled_late_after_the_journal_was_written_anew() {
+    const HOUR_MS: u64 = 3_600_000;
+    let folder = TempDir::new().unwrap();
+    let holds: Vec<_> = (0..20).map(|_| hold()).collect();
+    {
+        let store = open(folder.path());
+        for hold in &holds {
+            reserve(&store, *hold, 100).await;
+        }
+        assert_eq!(store.expire(NOW + HOUR_MS).await.unwrap().len(), 20);
+        assert_eq!(assert_sound(&store).await, 2_000);
+    }
+    // Opening writes all anew.
+    for round in 0..2 {
+        let store = open(folder.path());
+        assert_eq!(store.recovered(), []);
+        for hold in &holds[..10] {
+            let settled = settle(&store, *hold, 100, 40).await;
+            assert!(matches!((&settled, round), (Settled::Late(_), 0) | (Settled::Again, 1)), "{settled:?}");
+        }
+        assert_eq!(reserve(&store, holds[10], 100).await, Reserved::Ended);
+        assert_eq!(assert_sound(&store).await, 10 * 40 + 10 * 100);
+    }
+    let is_remembered =
+        || fs::read(newest(folder.path(), "snapshot")).unwrap().windows(8).any(|at| at == b"LostHold");
+    assert!(is_remembered());
+    let store = JournalStore::open(JournalConfig::new(folder.path()).compact_at(1)).unwrap();
+    store.expire(NOW + 72 * HOUR_MS).await.unwrap();
+    for _ in 0..1_000 {
+        if !is_remembered() {
+            break;
+        }
+        let one = hold();
+        reserve(&store, one, 1).await;
+        settle(&store, one, 1, 0).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(!is_remembered(), "not for ever");
+    assert_eq!(assert_sound(&store).await, 10 * 40 + 10 * 100);
 }
 
 #[tokio::test]

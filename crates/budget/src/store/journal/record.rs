@@ -17,7 +17,8 @@ pub(super) enum Record {
     Settled { hold: Hex, charges: Vec<ChargeRecord>, actual: Vec<u64>, rows: Vec<String> },
     Lost { hold: Hex },
     Account { key: String, slices: Vec<(u64, Option<u64>, u64, u64)> },
-    Open { hold: Hex, taken: Vec<(String, u64, u64, u64)>, row: String },
+    Open { hold: Hex, taken: Vec<TakenRecord>, row: String },
+    LostHold { hold: Hex, taken: Vec<TakenRecord>, row: String, lease_until: u64 },
     Ended(Vec<Hex>),
     Row { number: u64, row: String },
     Total { day: u32, provider: String, model: String, subject: Option<String>, sum: SumRecord },
@@ -113,15 +114,18 @@ pub(super) fn read_row(text: &str) -> Option<Arc<UsageRow>> {
 
 /// The records of a snapshot, one after the other.
 pub(super) fn records_of(snapshot: Snapshot) -> impl Iterator<Item = Record> {
-    let Snapshot { accounts, open, ended, rows, totals } = snapshot;
+    let Snapshot { accounts, open, lost, ended, rows, totals } = snapshot;
     let accounts = accounts.into_iter().map(|(key, slices)| {
         let slice = |slice: Slice| (slice.start, slice.until, slice.spent, slice.reserved);
         Record::Account { key: key.as_str().to_owned(), slices: slices.into_iter().map(slice).collect() }
     });
-    let open = open.into_iter().map(|Open { hold, taken, if_lost }| {
-        let taken =
-            taken.into_iter().map(|(key, slice, take, lost)| (key.as_str().to_owned(), slice, take, lost));
-        Record::Open { hold: Hex(hold), taken: taken.collect(), row: if_lost.to_json() }
+    let open = open.into_iter().map(|open| {
+        let (hold, taken, row) = texts_of(open);
+        Record::Open { hold, taken, row }
+    });
+    let lost = lost.into_iter().map(|(open, lease_until)| {
+        let (hold, taken, row) = texts_of(open);
+        Record::LostHold { hold, taken, row, lease_until }
     });
     let ended: Vec<_> =
         ended.chunks(1_000).map(|some| Record::Ended(some.iter().copied().map(Hex).collect())).collect();
@@ -133,7 +137,21 @@ pub(super) fn records_of(snapshot: Snapshot) -> impl Iterator<Item = Record> {
         subject: subject.map(|subject| subject.to_string()),
         sum: SumRecord::from(&sum),
     });
-    accounts.chain(open).chain(ended).chain(rows).chain(totals).chain([Record::End])
+    accounts.chain(open).chain(lost).chain(ended).chain(rows).chain(totals).chain([Record::End])
+}
+
+/// Account, slice, what was taken, and what is booked if it is lost.
+type TakenRecord = (String, u64, u64, u64);
+
+fn texts_of(Open { hold, taken, if_lost }: Open) -> (Hex, Vec<TakenRecord>, String) {
+    let taken =
+        taken.into_iter().map(|(key, slice, take, lost)| (key.as_str().to_owned(), slice, take, lost));
+    (Hex(hold), taken.collect(), if_lost.to_json())
+}
+
+fn open_of(hold: HoldId, taken: Vec<TakenRecord>, row: &str) -> Option<Open> {
+    let taken = taken.into_iter().map(|(key, slice, take, lost)| (AccountKey::new(key), slice, take, lost));
+    Some(Open { hold, taken: taken.collect(), if_lost: read_row(row)? })
 }
 
 /// Puts a record of a snapshot into it; none if it is not one.
@@ -144,9 +162,10 @@ pub(super) fn add_to(snapshot: &mut Snapshot, record: Record) -> Option<()> {
             snapshot.accounts.push((AccountKey::new(key), slices.into_iter().map(slice).collect()));
         }
         Record::Open { hold: Hex(hold), taken, row } => {
-            let taken =
-                taken.into_iter().map(|(key, slice, take, lost)| (AccountKey::new(key), slice, take, lost));
-            snapshot.open.push(Open { hold, taken: taken.collect(), if_lost: read_row(&row)? });
+            snapshot.open.push(open_of(hold, taken, &row)?);
+        }
+        Record::LostHold { hold: Hex(hold), taken, row, lease_until } => {
+            snapshot.lost.push((open_of(hold, taken, &row)?, lease_until));
         }
         Record::Ended(holds) => snapshot.ended.extend(holds.into_iter().map(|Hex(hold)| hold)),
         Record::Row { number, row } => snapshot.rows.push((number, read_row(&row)?)),

@@ -185,7 +185,11 @@ impl<L: Log> Engine<L> {
     /// Books what is booked for a hold that is lost, if it is open.
     fn lose(&self, shard: &mut Shard, id: HoldId) -> Option<ExpiredHold> {
         let held = shard.holds.get_mut(&id)?;
-        let Held::Open(hold) = std::mem::replace(held, Held::Ended) else { return None };
+        let Held::Open(mut hold) = std::mem::replace(held, Held::Ended) else { return None };
+        if hold.lease_until == u64::MAX {
+            // As a journal is read: its lease is not known, and it would be remembered for ever.
+            hold.lease_until = id.made_ms().saturating_add(millis(ENDED_KEPT));
+        }
         let booked = shard.known.book_lost(&hold);
         self.log.lost(id);
         let row = hold.if_lost.clone();

@@ -24,7 +24,9 @@ impl<L: Log> Engine<L> {
             for (id, held) in &shard.holds {
                 match held {
                     Held::Open(hold) => snapshot.open.push(open(*id, hold, &shard.known)),
-                    Held::Lost(_) => snapshot.ended.push(*id),
+                    Held::Lost(hold) => {
+                        snapshot.lost.push((open(*id, hold, &shard.known), hold.lease_until));
+                    }
                     Held::Ended => {}
                 }
             }
@@ -37,26 +39,24 @@ impl<L: Log> Engine<L> {
 
     /// Puts all back into an empty engine.
     pub(crate) fn restore(&self, snapshot: Snapshot) {
-        let Snapshot { accounts: slices, open, ended, mut rows, totals } = snapshot;
+        let Snapshot { accounts: slices, open, lost, ended, mut rows, totals } = snapshot;
         let shard = |hold: HoldId| lock(&self.shards[shard_of(hold)]);
         let mut accounts = lock(&self.accounts);
         for (key, slices) in slices {
             accounts.open(&key, 0).lock().restore(slices);
         }
         drop(accounts);
-        for Open { hold, taken, if_lost } in open {
-            let mut shard = shard(hold);
-            let Shard { holds, known, .. } = &mut *shard;
-            known.make_room();
-            let taken = taken.into_iter().enumerate().map(|(charge, (key, slice, take, if_lost))| {
-                let account = known.place(&key, &self.accounts, hold.made_ms());
-                Taken { charge, account, slice, take, if_lost }
-            });
-            let mut taken: Vec<_> = taken.collect();
-            known.sort(&mut taken);
-            known.hold(&taken);
-            let held = Held::Open(Hold { taken, lease_until: u64::MAX, if_lost });
-            holds.insert(hold, held);
+        for open in open {
+            self.restore_hold(open, u64::MAX, Held::Open);
+        }
+        // Sums are asked of all parts together: whose they are does not matter, but for those that may be taken back.
+        shard(HoldId(0)).rows.restore_totals(totals, &self.totals);
+        for (open, lease_until) in lost {
+            let (hold, row) = (open.hold, open.if_lost.clone());
+            self.restore_hold(open, lease_until, Held::Lost);
+            if shard(HoldId(0)).rows.give_up_totals(&row) {
+                shard(hold).rows.take_totals(&row, &self.totals);
+            }
         }
         for hold in ended {
             let mut shard = shard(hold);
@@ -68,8 +68,21 @@ impl<L: Log> Engine<L> {
             self.numbers.begin_at(last + 1);
         }
         rows.into_iter().for_each(|(number, row)| shard(row.hold).rows.restore_row(number, row));
-        // Sums are asked of all parts together: whose they are does not matter.
-        shard(HoldId(0)).rows.restore_totals(totals, &self.totals);
+    }
+
+    fn restore_hold(&self, open: Open, lease_until: u64, held: impl FnOnce(Hold) -> Held) {
+        let Open { hold, taken, if_lost } = open;
+        let mut shard = lock(&self.shards[shard_of(hold)]);
+        let Shard { holds, known, .. } = &mut *shard;
+        known.make_room();
+        let taken = taken.into_iter().enumerate().map(|(charge, (key, slice, take, if_lost))| {
+            let account = known.place(&key, &self.accounts, hold.made_ms());
+            Taken { charge, account, slice, take, if_lost }
+        });
+        let mut taken: Vec<_> = taken.collect();
+        known.sort(&mut taken);
+        known.hold(&taken);
+        holds.insert(hold, held(Hold { taken, lease_until, if_lost }));
     }
 }
 

@@ -108,6 +108,10 @@ impl Rows {
         if let Some(place) = self.last.iter().rposition(|(_, kept)| is_it(kept, row.hold)) {
             self.last.remove(place);
         }
+        self.take_from_totals(row);
+    }
+
+    fn take_from_totals(&mut self, row: &UsageRow) {
         let of_model = self.of_model(day_of(row.at_ms), &row.provider, &row.model);
         of_model.all.take(row);
         for subject in row.subjects.iter() {
@@ -192,6 +196,22 @@ impl Rows {
     #[cfg(feature = "journal")]
     pub(super) fn restore_row(&mut self, number: u64, row: Arc<UsageRow>) {
         self.last.push_back((number, row));
+    }
+
+    /// Another part has this row from now on: its totals go there, if they are still kept.
+    #[cfg(feature = "journal")]
+    pub(super) fn give_up_totals(&mut self, row: &UsageRow) -> bool {
+        let are_kept = self.days.contains_key(&row.day());
+        if are_kept {
+            self.take_from_totals(row);
+        }
+        are_kept
+    }
+
+    /// This part has the row from now on.
+    #[cfg(feature = "journal")]
+    pub(super) fn take_totals(&mut self, row: &UsageRow, totals: &AtomicU64) {
+        totals.fetch_add(self.add_to_totals(row), Ordering::Relaxed);
     }
 
     #[cfg(feature = "journal")]

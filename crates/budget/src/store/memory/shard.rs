@@ -92,12 +92,14 @@ impl Shard {
 pub(crate) struct Snapshot {
     pub(crate) accounts: Vec<(crate::store::AccountKey, Vec<super::account::Slice>)>,
     pub(crate) open: Vec<Open>,
+    /// Lost holds, each with the end of its lease.
+    pub(crate) lost: Vec<(Open, u64)>,
     pub(crate) ended: Vec<HoldId>,
     pub(crate) rows: Vec<(u64, Arc<UsageRow>)>,
     pub(crate) totals: Vec<super::rows::Total>,
 }
 
-/// An open hold, as a snapshot has it.
+/// An open hold, or a lost one, as a snapshot has it.
 #[cfg(feature = "journal")]
 #[derive(Debug)]
 pub(crate) struct Open {
