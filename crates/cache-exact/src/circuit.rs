@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use mainstay_provider_core::{AskStore, StoreCircuit};
+use mainstay_provider_core::{AskStore, StoreCircuit, StoreLook};
 use tokio::time::Instant;
 
 /// A [`StoreCircuit`] that threads share. Nearly always the last look has succeeded; then neither it nor the clock is looked at.
@@ -24,15 +24,23 @@ impl Circuit {
         if self.is_troubled() { self.machine().ask(Instant::now()) } else { AskStore::Yes }
     }
 
-    /// Whether this success closes the circuit.
-    pub(crate) fn succeeded(&self) -> bool {
+    pub(crate) fn succeeded(&self) {
         if !self.is_troubled() {
-            return false;
+            return;
         }
         let mut machine = self.machine();
-        let closes = machine.succeeded();
+        machine.succeeded();
         // A success from before it was left alone changes nothing.
         self.is_troubled.store(machine.is_open(), Ordering::Release);
+    }
+
+    /// The look has succeeded. Whether this closes the circuit.
+    pub(crate) fn look_succeeded(&self, look: StoreLook) -> bool {
+        let mut machine = self.machine();
+        let closes = machine.look_succeeded(look);
+        if closes {
+            self.is_troubled.store(false, Ordering::Release);
+        }
         closes
     }
 
@@ -44,8 +52,8 @@ impl Circuit {
     }
 
     /// The look has failed.
-    pub(crate) fn looked_in_vain(&self) {
-        self.machine().looked_in_vain(Instant::now());
+    pub(crate) fn looked_in_vain(&self, look: StoreLook) {
+        self.machine().looked_in_vain(look, Instant::now());
     }
 
     /// Whether the store is left alone.
@@ -73,18 +81,32 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn it_does_what_the_machine_alone_does() {
         let (circuit, mut machine) = (Circuit::new(3), StoreCircuit::new(3));
-        let mut random = 1_u64;
+        let (mut random, mut looks) = (1_u64, Vec::new());
         for step in 0..20_000 {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             match random >> 61 {
-                0 => assert_eq!(circuit.succeeded(), machine.succeeded(), "{step}"),
+                0 => {
+                    circuit.succeeded();
+                    machine.succeeded();
+                }
                 1..=3 => assert_eq!(circuit.failed(), machine.failed(Instant::now()), "{step}"),
                 4 => {
-                    circuit.looked_in_vain();
-                    machine.looked_in_vain(Instant::now());
+                    let Some(look) = looks.pop() else { continue };
+                    if random >> 60 & 1 == 0 {
+                        assert_eq!(circuit.look_succeeded(look), machine.look_succeeded(look), "{step}");
+                    } else {
+                        circuit.looked_in_vain(look);
+                        machine.looked_in_vain(look, Instant::now());
+                    }
                 }
                 5 => tokio::time::advance(Duration::from_millis(random >> 52 & 0xfff)).await,
-                _ => assert_eq!(circuit.ask(), machine.ask(Instant::now()), "{step}"),
+                _ => {
+                    let ask = circuit.ask();
+                    assert_eq!(ask, machine.ask(Instant::now()), "{step}");
+                    if let AskStore::Look(look) = ask {
+                        looks.push(look);
+                    }
+                }
             }
             assert_eq!(circuit.is_open(), machine.is_open(), "{step}");
         }

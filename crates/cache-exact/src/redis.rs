@@ -3,6 +3,7 @@
 mod clock;
 mod names;
 mod value;
+mod writing;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -80,7 +81,8 @@ pub struct InvalidRedis(#[source] RedisError);
 
 /// Answers in Redis, or in anything that speaks its protocol, shared by several processes.
 ///
-/// An entry is one key with `SET … PX`, so the server forgets it by itself; a look-up is one `GET`. Its value says when it was
+/// An entry is one key with `SET … PX`, so the server forgets it by itself; a look-up is one `GET`. It is set by a script that sees
+/// whether its scope was purged, or the key written, since the write began: one that comes late undoes neither. Its value says when it was
 /// made by the server's clock, which is asked for (`TIME`) with the first look-up of a connection and once a minute: the
 /// clocks of the machines need not agree.
 ///
@@ -268,21 +270,16 @@ impl ExactStore for RedisStore {
             let mut connected = self.connected().await?;
             let made = self.clock(&mut connected).await?.at_least().saturating_sub(millis(entry.age));
             let value = value::write(entry, made, key.digest(), self.0.config.compress_over);
-            cmd("SET")
-                .arg(self.0.names.key(key))
-                .arg(value)
-                .arg("PX")
-                .arg(left)
-                .query_async::<()>(&mut connected.connection)
-                .await
-                .map_err(|error| self.failed(error))
+            self.write(&mut connected, key, &value, left).await
         })
     }
 
     fn remove<'a>(&'a self, key: &'a Key) -> StoreFuture<'a, ()> {
         Box::pin(async move {
-            let mut connection = self.connection().await?;
-            let removed = cmd("UNLINK").arg(self.0.names.key(key)).query_async::<u64>(&mut connection).await;
+            let mut connected = self.connected().await?;
+            self.purges_now(&mut connected, key.scope()).await?;
+            let name = self.0.names.key(key);
+            let removed = cmd("UNLINK").arg(name).query_async::<u64>(&mut connected.connection).await;
             removed.map(drop).map_err(|error| self.failed(error))
         })
     }
@@ -290,7 +287,9 @@ impl ExactStore for RedisStore {
     /// Goes through the keys of the database with `SCAN`, which blocks nobody.
     fn clear<'a>(&'a self, scope: &'a Scope) -> StoreFuture<'a, u64> {
         Box::pin(async move {
-            let mut connection = self.connection().await?;
+            let mut connected = self.connected().await?;
+            self.purges_now(&mut connected, scope).await?;
+            let mut connection = connected.connection;
             // A prefix may have letters that mean something in a pattern.
             let mut pattern = String::new();
             for letter in self.0.names.scope(scope).chars() {

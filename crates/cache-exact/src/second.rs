@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mainstay_provider_core::{AskStore, Event, Events, Severity};
+use mainstay_provider_core::{AskStore, Event, Events, Severity, StoreLook};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
@@ -150,23 +150,23 @@ impl Second {
         if ask != AskStore::Yes {
             self.0.counts.skipped.one();
         }
-        if ask == AskStore::Look {
-            self.look();
+        if let AskStore::Look(look) = ask {
+            self.look(look);
         }
         ask == AskStore::Yes
     }
 
     /// Sees whether the store answers again, in a task of its own: no caller waits for that.
-    fn look(&self) {
+    fn look(&self, look: StoreLook) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-            return self.0.circuit.looked_in_vain();
+            return self.0.circuit.looked_in_vain(look);
         };
         let inner = self.0.clone();
         // Made here: the task may be dropped before it has begun.
-        let looking = Looking(inner.clone());
+        let looking = Looking(inner.clone(), look);
         runtime.spawn(async move {
             if let Ok(Ok(())) = timeout(inner.longest, inner.store.ping()).await {
-                if inner.circuit.succeeded() {
+                if inner.circuit.look_succeeded(look) {
                     inner
                         .events
                         .send(|| Event::new("cache.store_back", Severity::Info).with("cache", "exact"));
@@ -183,9 +183,7 @@ impl Inner {
     async fn bounded<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
         let done = self.timers.bounded(self.longest, work).await.unwrap_or(Err(StoreError::TimedOut));
         match &done {
-            Ok(_) | Err(StoreError::Damaged) => {
-                self.circuit.succeeded();
-            }
+            Ok(_) | Err(StoreError::Damaged) => self.circuit.succeeded(),
             Err(error) => {
                 let timed_out = matches!(error, StoreError::TimedOut);
                 if timed_out {
@@ -208,10 +206,10 @@ impl Inner {
 }
 
 /// A look at the store that has not succeeded when this is dropped has failed, a panic included.
-struct Looking(Arc<Inner>);
+struct Looking(Arc<Inner>, StoreLook);
 
 impl Drop for Looking {
     fn drop(&mut self) {
-        self.0.circuit.looked_in_vain();
+        self.0.circuit.looked_in_vain(self.1);
     }
 }

@@ -130,7 +130,8 @@ async fn a_purge_takes_a_tenants_keys_and_no_others() {
     redis_cli(server.port, &["SET", "somebody:elses", "1"]);
     written(&server, 4).await;
     assert_eq!(lab.cache.purge(&Namespace::new("acme")).await.unwrap(), 2);
-    assert_eq!(redis_cli(server.port, &["DBSIZE"]), "2");
+    // And how often that was done.
+    assert_eq!(redis_cli(server.port, &["DBSIZE"]), "3");
 }
 
 // S2: corrupted values are misses

@@ -16,6 +16,9 @@ const MOST_KNOWN: usize = 1_024;
 
 const VERSION: &str = ":exact:1:";
 
+/// Not what the names of entries begin with: a purge leaves it.
+const PURGES: &str = ":exact:purges:";
+
 /// As many bytes of a scope's digest stand in a name. It is not what keeps tenants apart, the digest of the key is.
 const OF_SCOPE: usize = 16;
 
@@ -40,6 +43,13 @@ impl Names {
             known.clear();
         }
         known.entry(scope.clone()).insert_entry(begin.into()).get().clone()
+    }
+
+    /// Where it stands how often something of a scope was forgotten.
+    pub(super) fn purges(&self, scope: &Scope) -> String {
+        let mut name = format!("{}{PURGES}", self.prefix);
+        push_hex(&mut name, &scope.digest().as_bytes()[..OF_SCOPE]);
+        name
     }
 
     pub(super) fn key(&self, key: &Key) -> String {

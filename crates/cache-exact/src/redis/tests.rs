@@ -1,6 +1,7 @@
 use mainstay_provider_core::{Call, Digest};
 
 use super::value::{read, unpack, write};
+use super::writing::Done;
 use super::*;
 use crate::config::Sharing;
 use crate::contract::entry;
@@ -81,4 +82,63 @@ fn a_look_up_is_a_small_future() {
     let key = Key::of(&Call::ask("m", "a"), &Sharing::PerNamespace);
     let size = size_of_val(&*store.get(&key));
     assert!(size <= 1_000, "{size}");
+}
+
+// A frozen server does what it was sent when it goes on.
+#[cfg(not(loom))]
+#[tokio::test]
+async fn a_write_that_comes_late_undoes_no_purge_and_nothing_newer() {
+    let Some(server) = mainstay_test_servers::redis().await else { return };
+    let store = RedisStore::new(RedisConfig::new(server.redis_url())).unwrap();
+    let connected = &mut store.connected().await.unwrap();
+    let key = Key::of(&Call::ask("m", "a"), &Sharing::PerNamespace);
+    let other = Key::of(&Call::ask("m", "b"), &Sharing::PerNamespace);
+    let late = |text| write(&entry(text, false), 0, key.digest(), 4096);
+    let text = async || Some(store.get(&key).await.unwrap()?.recording.whole().text().into_owned());
+    let put = async |text| store.put(&key, &entry(text, false)).await.unwrap();
+
+    for there in [false, true] {
+        if there {
+            put("first").await;
+        }
+        let before = store.before(connected, &key).await.unwrap();
+        store.clear(key.scope()).await.unwrap();
+        assert_eq!(store.write_if(connected, &before, &late("late"), 9_999).await.unwrap(), Done::Purged);
+        assert_eq!(text().await, None);
+
+        let before = store.before(connected, &key).await.unwrap();
+        store.remove(&other).await.unwrap();
+        store.remove(&key).await.unwrap();
+        assert_eq!(store.write_if(connected, &before, &late("late"), 9_999).await.unwrap(), Done::Purged);
+        assert_eq!(text().await, None);
+
+        if there {
+            put("first").await;
+        }
+        let before = store.before(connected, &key).await.unwrap();
+        // Not within the same millisecond.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        put("newer").await;
+        assert_eq!(store.write_if(connected, &before, &late("late"), 9_999).await.unwrap(), Done::Overtaken);
+        assert_eq!(text().await.as_deref(), Some("newer"));
+    }
+}
+
+#[cfg(not(loom))]
+#[tokio::test]
+async fn a_server_that_lets_us_run_no_scripts_is_written_to_all_the_same_also_where_no_text_stands() {
+    let Some(server) = mainstay_test_servers::redis().await else { return };
+    let store = RedisStore::new(RedisConfig::new(server.redis_url())).unwrap();
+    let key = Key::of(&Call::ask("m", "a"), &Sharing::PerNamespace);
+    let name = store.0.names.key(&key);
+    for scripts in ["+@all", "-@scripting"] {
+        for way in ["RPUSH", "SET"] {
+            let port = server.port;
+            mainstay_test_servers::redis_cli(port, &["DEL", &name]);
+            mainstay_test_servers::redis_cli(port, &[way, &name, "x"]);
+            mainstay_test_servers::redis_cli(port, &["ACL", "SETUSER", "default", scripts]);
+            store.put(&key, &entry("there", false)).await.unwrap();
+            assert!(store.get(&key).await.unwrap().is_some());
+        }
+    }
 }

@@ -11,7 +11,7 @@ use crate::store::Entry;
 /// has a checksum of its own. That of the head covers an answer that is packed too.
 const MAGIC: &[u8] = b"mainstay exact 2\n";
 const CHECKSUM: usize = 4;
-const HEAD: usize = MAGIC.len() + CHECKSUM + 32 + 8 + 8 + 8 + 1;
+pub(super) const HEAD: usize = MAGIC.len() + CHECKSUM + 32 + 8 + 8 + 8 + 1;
 
 /// No answer that was kept is larger when it is unpacked: what says so is not one of ours.
 const MOST_UNPACKED: usize = 256 << 20;
