@@ -29,6 +29,13 @@ pub(crate) fn identify(headers: &mut HeaderMap, id: &str) {
     insert(headers, REQUEST_ID, id);
 }
 
+/// The same, unless the answer has them.
+pub(crate) fn identify_other(headers: &mut HeaderMap, id: &str) {
+    if !headers.contains_key(REQUEST_ID) {
+        identify(headers, id);
+    }
+}
+
 /// The headers of a JSON answer, which say who answered, and how.
 pub(crate) fn describe(head: &ReplyHead) -> HeaderMap {
     let mut headers = if is_usual(head) { usual(head) } else { fresh(head) };

@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use tower::ServiceExt as _;
 
 use crate::app::App;
-use crate::{auth, chat};
+use crate::{answer_headers, auth, chat, headers};
 
 /// Sends chat completions straight to their handler and everything else through the routes, whose table, layers and
 /// boxes are a twentieth of the work of a call that is passed on.
@@ -42,10 +42,12 @@ impl hyper::service::Service<Request<Incoming>> for Front {
         if request.method() == Method::POST && request.uri().path() == chat::PATH {
             return Box::pin(chat::completions(self.app.clone(), caller, request));
         }
+        let id = headers::Told::by(request.headers()).id();
         caller.put_into(&mut request);
         let (app, routes) = (self.app.clone(), self.routes.clone());
         Box::pin(async move {
             let mut response = routes.oneshot(request).await?;
+            answer_headers::identify_other(response.headers_mut(), &id);
             app.mark(&mut response);
             Ok(response)
         })

@@ -190,3 +190,32 @@ async fn a_call_for_a_cached_answer_alone_is_a_504_when_there_is_none() {
     }
     assert!(upstream.requests.lock().unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn every_answer_has_the_id_of_its_call() {
+    let (_upstream, gateway) = healthy().await;
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\nhost: g\r\n\r\n");
+    let chat = post("/v1/chat/completions", &chat_body(""));
+    for (request, status) in [
+        (chat.clone(), 200),
+        (get("/v1/models"), 200),
+        (get("/v1/models/m"), 200),
+        (get("/v1/models/none"), 404),
+        (get("/v1/models/%ff"), 400),
+        (get("/nowhere"), 404),
+        (get("/v1/chat/completions"), 405),
+        (post("/v1/models", "{}"), 405),
+        (post("/v1/embeddings", "{}"), 400),
+        (get("/health/ready"), 200),
+    ] {
+        let ids = |answer: &str| {
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{request}: {answer}");
+            let ids = answer.lines().filter_map(|line| line.strip_prefix("x-request-id: "));
+            ids.map(str::to_owned).collect::<Vec<_>>()
+        };
+        let fresh = ids(&exchange(&gateway, &request).await);
+        assert!(fresh.len() == 1 && fresh[0].starts_with("req_"), "{request}: {fresh:?}");
+        let named = request.replacen("\r\n", "\r\nx-request-id: mine-7\r\n", 1);
+        assert_eq!(ids(&exchange(&gateway, &named).await), ["mine-7"], "{request}");
+    }
+}
