@@ -46,7 +46,7 @@ pub use self::rate_limits::{RateLimit, RateLimits};
 pub use self::recording::{Pace, Recording};
 pub use self::reply::{BoxChunks, ChunkResult, Chunks, Level, Reply, ReplyHead};
 pub use self::rescued::Rescued;
-pub use self::store_circuit::{AskStore, StoreCircuit};
+pub use self::store_circuit::{AskStore, StoreCircuit, StoreLook};
 pub use self::trace::TraceParent;
 pub use self::usage::Usage;
 pub use self::wire::{OnWire, Wire};

@@ -11,6 +11,8 @@ use tokio::time::Instant;
 #[derive(Debug)]
 pub struct StoreCircuit {
     trip_after: u32,
+    /// How often somebody was told to look.
+    looks: u64,
     state: State,
 }
 
@@ -20,7 +22,7 @@ enum State {
     Closed { in_a_row: u32 },
     /// It is not asked; somebody looks at it when `at` has come.
     Open { at: Instant, pause: Duration },
-    /// It is not asked; somebody looks at it.
+    /// It is not asked; who was told to look last looks at it.
     Looking { pause: Duration },
 }
 
@@ -32,8 +34,12 @@ pub enum AskStore {
     /// Do not.
     No,
     /// Do not, but see whether it answers again; the caller does not wait for that.
-    Look,
+    Look(StoreLook),
 }
+
+/// One look at the store: what comes of it counts while it is the last one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreLook(u64);
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -41,36 +47,37 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 impl StoreCircuit {
     /// Left alone after so many failures in a row.
     pub fn new(trip_after: u32) -> Self {
-        Self { trip_after, state: State::Closed { in_a_row: 0 } }
+        Self { trip_after, looks: 0, state: State::Closed { in_a_row: 0 } }
     }
 
-    /// What to do now. Whoever is told to look ends it with [`succeeded`](Self::succeeded) or
+    /// What to do now. Whoever is told to look ends it with [`look_succeeded`](Self::look_succeeded) or
     /// [`looked_in_vain`](Self::looked_in_vain).
     pub fn ask(&mut self, now: Instant) -> AskStore {
         match self.state {
             State::Closed { .. } => AskStore::Yes,
             State::Open { at, pause } if at <= now => {
+                self.looks += 1;
                 self.state = State::Looking { pause };
-                AskStore::Look
+                AskStore::Look(StoreLook(self.looks))
             }
             State::Open { .. } | State::Looking { .. } => AskStore::No,
         }
     }
 
-    /// Whether this success closes the circuit.
-    pub fn succeeded(&mut self) -> bool {
-        match self.state {
-            State::Closed { .. } => {
-                self.state = State::Closed { in_a_row: 0 };
-                false
-            }
-            State::Looking { .. } => {
-                self.state = State::Closed { in_a_row: 0 };
-                true
-            }
-            // A straggler from before the store was left alone.
-            State::Open { .. } => false,
+    /// The store has answered. Where it is left alone, that is a straggler from before, which says nothing of now.
+    pub fn succeeded(&mut self) {
+        if let State::Closed { in_a_row } = &mut self.state {
+            *in_a_row = 0;
         }
+    }
+
+    /// The store has answered who looked. Whether this closes the circuit.
+    pub fn look_succeeded(&mut self, look: StoreLook) -> bool {
+        let closes = self.is_under_way(look).is_some();
+        if closes {
+            self.state = State::Closed { in_a_row: 0 };
+        }
+        closes
     }
 
     /// Whether this failure opens the circuit.
@@ -88,11 +95,20 @@ impl StoreCircuit {
         }
     }
 
-    /// The look has failed: the next one comes later. A look that nobody finished counts as failed.
-    pub fn looked_in_vain(&mut self, now: Instant) {
-        if let State::Looking { pause } = self.state {
+    /// The look has failed: the next one comes later. A look that nobody finished counts as failed, one that is over already
+    /// as nothing.
+    pub fn looked_in_vain(&mut self, look: StoreLook, now: Instant) {
+        if let Some(pause) = self.is_under_way(look) {
             let pause = (pause * 2).min(LONGEST_PAUSE);
             self.state = State::Open { at: now + pause, pause };
+        }
+    }
+
+    /// The pause before this look, if it is under way.
+    fn is_under_way(&self, look: StoreLook) -> Option<Duration> {
+        match self.state {
+            State::Looking { pause } if look.0 == self.looks => Some(pause),
+            _ => None,
         }
     }
 
@@ -111,6 +127,13 @@ mod tests {
         let tripped: Vec<bool> = (0..4).map(|_| circuit.failed(now)).collect();
         assert_eq!(tripped, [false, false, true, false]);
         circuit
+    }
+
+    fn look(circuit: &mut StoreCircuit, now: Instant) -> StoreLook {
+        match circuit.ask(now) {
+            AskStore::Look(look) => look,
+            other => panic!("{other:?}"),
+        }
     }
 
     // S2
@@ -135,12 +158,13 @@ mod tests {
             now += Duration::from_millis(pause * 1000 - 1);
             assert_eq!(circuit.ask(now), AskStore::No, "{pause}");
             now += Duration::from_millis(1);
-            assert_eq!((circuit.ask(now), circuit.ask(now)), (AskStore::Look, AskStore::No), "{pause}");
-            circuit.looked_in_vain(now);
+            let look = look(&mut circuit, now);
+            assert_eq!(circuit.ask(now), AskStore::No, "{pause}");
+            circuit.looked_in_vain(look, now);
         }
         now += LONGEST_PAUSE;
-        assert_eq!(circuit.ask(now), AskStore::Look);
-        assert!(circuit.succeeded());
+        let look = look(&mut circuit, now);
+        assert!(circuit.look_succeeded(look));
         assert_eq!(circuit.ask(now), AskStore::Yes);
     }
 
@@ -148,7 +172,29 @@ mod tests {
     fn a_straggler_does_not_close_it() {
         let now = Instant::now();
         let mut circuit = open(now);
-        assert!(!circuit.succeeded());
+        circuit.succeeded();
         assert!(circuit.is_open());
+        // Nor while somebody looks, who alone knows how the store is now.
+        let look = look(&mut circuit, now + FIRST_PAUSE);
+        circuit.succeeded();
+        assert!(circuit.is_open());
+        assert!(circuit.look_succeeded(look) && !circuit.is_open());
+    }
+
+    #[test]
+    fn a_look_that_is_over_says_nothing_about_a_later_one() {
+        let mut now = Instant::now();
+        let mut circuit = open(now);
+        now += FIRST_PAUSE;
+        let first = look(&mut circuit, now);
+        circuit.looked_in_vain(first, now);
+        now += FIRST_PAUSE * 2;
+        let second = look(&mut circuit, now);
+        circuit.looked_in_vain(first, now);
+        assert!(!circuit.look_succeeded(first));
+        // The second is still under way, and what comes of it counts.
+        assert!(circuit.look_succeeded(second) && !circuit.look_succeeded(second));
+        circuit.looked_in_vain(second, now);
+        assert_eq!(circuit.ask(now), AskStore::Yes);
     }
 }

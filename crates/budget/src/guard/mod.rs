@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use mainstay_provider_core::{AskStore, Event, Events, Severity, StoreCircuit};
+use mainstay_provider_core::{AskStore, Event, Events, Severity, StoreCircuit, StoreLook};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
@@ -210,11 +210,7 @@ impl Guard {
             Err(_) => Err(StoreError::TimedOut),
         };
         match &done {
-            Ok(_) | Err(StoreError::Damaged(_)) => {
-                if self.0.circuit().succeeded() {
-                    self.is_back();
-                }
-            }
+            Ok(_) | Err(StoreError::Damaged(_)) => self.0.circuit().succeeded(),
             Err(error) => self.failed(error),
         }
         done
@@ -249,22 +245,22 @@ impl Guard {
 
     fn is_to_be_asked(&self) -> bool {
         let ask = self.0.circuit().ask(Instant::now());
-        if ask == AskStore::Look {
-            self.look();
+        if let AskStore::Look(look) = ask {
+            self.look(look);
         }
         ask == AskStore::Yes
     }
 
     /// Sees whether the store answers again, in a task of its own: no caller waits for that.
-    fn look(&self) {
+    fn look(&self, look: StoreLook) {
         let Ok(runtime) = Handle::try_current() else {
-            return self.0.circuit().looked_in_vain(Instant::now());
+            return self.0.circuit().looked_in_vain(look, Instant::now());
         };
         let guard = self.clone();
         runtime.spawn(async move {
-            let looking = Looking(&guard.0);
+            let looking = Looking(&guard.0, look);
             if let Ok(Ok(())) = timeout(guard.0.longest, guard.0.store.ping()).await {
-                let is_back = guard.0.circuit().succeeded();
+                let is_back = guard.0.circuit().look_succeeded(look);
                 if is_back {
                     guard.is_back();
                 }
@@ -330,10 +326,10 @@ impl Drop for Giving<'_> {
 }
 
 /// A look at the store that has not succeeded when this is dropped has failed, a panic included.
-struct Looking<'a>(&'a Inner);
+struct Looking<'a>(&'a Inner, StoreLook);
 
 impl Drop for Looking<'_> {
     fn drop(&mut self) {
-        self.0.circuit().looked_in_vain(Instant::now());
+        self.0.circuit().looked_in_vain(self.1, Instant::now());
     }
 }
