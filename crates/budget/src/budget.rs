@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::book::{Account, LimitBook};
 use crate::forecast::exhausted_at;
+use crate::guard::Guard;
 use crate::limit::Limit;
 use crate::outbox::Behind;
 use crate::plan::{Amounts, Plan};
@@ -236,6 +237,12 @@ impl Budget {
             dropped,
             store,
         }
+    }
+
+    /// Whether the store is left alone just now, because it failed; never if it is in this process. It costs no more than a lock: the
+    /// gateway asks at each answer.
+    pub fn is_store_away(&self) -> bool {
+        self.0.guard.as_ref().is_some_and(Guard::is_open)
     }
 
     /// Books all that is not booked yet and gives back what this process keeps for itself: before the process ends, when no call

@@ -91,6 +91,12 @@ async fn a_frozen_store_costs_the_first_calls_50_ms_and_the_others_nothing() {
         assert_eq!(process.heard.count("budget.store_down"), 1);
         let stats = process.budget.stats().store.unwrap();
         assert!(stats.is_away && stats.timeouts >= 3 && stats.outages == 1, "{stats:?}");
+        assert!(process.budget.is_store_away());
+        store.set(Fault::None);
+        sleep(MS(1_100)).await;
+        let _looked = process.ask().await;
+        sleep(MS(100)).await;
+        assert!(!process.budget.is_store_away(), "{policy:?}");
     }
 }
 

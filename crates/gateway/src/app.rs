@@ -15,7 +15,7 @@ use http::Extensions;
 use http_body::Body;
 use http_body_util::{BodyExt as _, Limited};
 use mainstay::Client;
-use mainstay::budget::Spending;
+use mainstay::budget::{Budget, Spending};
 use serde::de::DeserializeOwned;
 
 use crate::auth::Door;
@@ -99,8 +99,7 @@ impl App {
     /// Says on an answer which shared store cannot be asked just now (S3).
     pub(crate) fn mark(&self, response: &mut Response) {
         self.door.mark(response);
-        let store = self.client.budget().and_then(|budget| budget.stats().store);
-        if store.is_some_and(|store| store.is_away) {
+        if self.client.budget().is_some_and(Budget::is_store_away) {
             response.headers_mut().insert(BUDGET, HeaderValue::from_static("store-away"));
         }
     }
