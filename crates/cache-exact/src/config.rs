@@ -18,20 +18,20 @@ use crate::store::ExactStore;
 #[non_exhaustive]
 pub struct ExactCacheConfig {
     /// How long an answer is fresh; 1 hour.
-    #[cfg_attr(feature = "serde", serde(deserialize_with = "crate::span::read"))]
+    #[cfg_attr(feature = "serde", serde(with = "mainstay_provider_core::span"))]
     pub ttl: Duration,
     /// The longest that a call may ask its answer to be kept (`max-age`); 24 hours.
-    #[cfg_attr(feature = "serde", serde(deserialize_with = "crate::span::read"))]
+    #[cfg_attr(feature = "serde", serde(with = "mainstay_provider_core::span"))]
     pub max_ttl: Duration,
     /// How much longer it is kept, stale: for calls that allow it (`max-stale`) and for the degrade ladder; 24 hours.
-    #[cfg_attr(feature = "serde", serde(deserialize_with = "crate::span::read"))]
+    #[cfg_attr(feature = "serde", serde(with = "mainstay_provider_core::span"))]
     pub stale_for: Duration,
     /// The most bytes in memory, about; 128 MiB.
     pub max_bytes: u64,
     /// The longest answer that is kept, in bytes; 1 MiB.
     pub max_entry_bytes: u64,
     /// The time between two chunks of a replayed stream; zero, which is as fast as it is read.
-    #[cfg_attr(feature = "serde", serde(deserialize_with = "crate::span::read"))]
+    #[cfg_attr(feature = "serde", serde(with = "mainstay_provider_core::span"))]
     pub pace: Duration,
     /// The name across which all tenants of this cache share their answers; none: each has its own.
     pub share_across: Option<String>,
@@ -46,7 +46,7 @@ pub struct ExactCacheConfig {
     /// Short questions about the present are cached; no.
     pub time_sensitive: bool,
     /// The longest that a call waits for the second level; 50 ms.
-    #[cfg_attr(feature = "serde", serde(deserialize_with = "crate::span::read"))]
+    #[cfg_attr(feature = "serde", serde(with = "mainstay_provider_core::span"))]
     pub store_timeout: Duration,
     /// After how many failures in a row the second level is left alone; 3.
     pub store_failures: u32,

@@ -18,8 +18,6 @@ mod purges;
 mod redis;
 mod second;
 mod service;
-#[cfg(feature = "serde")]
-mod span;
 mod stats;
 mod store;
 mod sync;

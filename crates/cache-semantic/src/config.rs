@@ -22,7 +22,7 @@ pub struct SemanticConfig {
     /// How many of the nearest questions are looked at; 5 when not set, 1 to 100.
     pub neighbours: usize,
     /// How long an answer is kept; 24 h when not set.
-    #[cfg_attr(feature = "serde", serde(with = "crate::span"))]
+    #[cfg_attr(feature = "serde", serde(with = "mainstay_provider_core::span"))]
     pub ttl: Duration,
     /// Which calls are looked at.
     pub limits: Limits,
@@ -34,13 +34,13 @@ pub struct SemanticConfig {
     /// How far above the threshold a verifier is asked, if there is one; 0.05 when not set.
     pub unsure: f32,
     /// How long a store may take to answer; 50 ms when not set.
-    #[cfg_attr(feature = "serde", serde(with = "crate::span"))]
+    #[cfg_attr(feature = "serde", serde(with = "mainstay_provider_core::span"))]
     pub store_timeout: Duration,
     /// How long embedding a question may take; 500 ms when not set.
-    #[cfg_attr(feature = "serde", serde(with = "crate::span"))]
+    #[cfg_attr(feature = "serde", serde(with = "mainstay_provider_core::span"))]
     pub embed_timeout: Duration,
     /// How long the verifier may take; 500 ms when not set.
-    #[cfg_attr(feature = "serde", serde(with = "crate::span"))]
+    #[cfg_attr(feature = "serde", serde(with = "mainstay_provider_core::span"))]
     pub verify_timeout: Duration,
 }
 

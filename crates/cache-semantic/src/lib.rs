@@ -16,8 +16,6 @@ mod layer;
 mod learn;
 mod partition;
 mod service;
-#[cfg(feature = "serde")]
-mod span;
 mod stats;
 pub mod store;
 mod text;

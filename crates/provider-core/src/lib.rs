@@ -20,6 +20,7 @@ mod rate_limits;
 mod recording;
 mod reply;
 mod rescued;
+pub mod span;
 mod store_circuit;
 #[cfg(feature = "test-kit")]
 pub mod test_kit;

@@ -4,9 +4,9 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
-use mainstay_provider_core::{Error, ErrorKind};
+use mainstay_provider_core::{Error, ErrorKind, span};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{Error as _, Visitor};
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
 /// A text in which `${NAME}` stands for an environment variable. `$${` writes `${` itself.
@@ -119,57 +119,11 @@ impl Span {
     pub fn duration(self) -> Duration {
         self.0
     }
-
-    fn parse(text: &str) -> Option<Self> {
-        let text = text.trim();
-        let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-        let (number, unit) = text.split_at(digits);
-        let unit = match unit.trim() {
-            "ms" => 0.001,
-            "s" => 1.0,
-            "m" | "min" => 60.0,
-            "h" => 3600.0,
-            "d" => 86_400.0,
-            _ => return None,
-        };
-        Self::seconds(number.parse::<f64>().ok()? * unit)
-    }
-
-    fn seconds(seconds: f64) -> Option<Self> {
-        Duration::try_from_secs_f64(seconds).ok().map(Self)
-    }
 }
 
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct TextOrSeconds;
-        impl Visitor<'_> for TextOrSeconds {
-            type Value = Span;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a span of time like \"10s\", \"500ms\" or \"2m\", or a number of seconds")
-            }
-
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Span, E> {
-                Span::parse(text).ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(text), &self))
-            }
-
-            fn visit_i64<E: serde::de::Error>(self, seconds: i64) -> Result<Span, E> {
-                u64::try_from(seconds)
-                    .map(|seconds| Span(Duration::from_secs(seconds)))
-                    .map_err(|_| E::custom("a span of time cannot be negative"))
-            }
-
-            fn visit_u64<E>(self, seconds: u64) -> Result<Span, E> {
-                Ok(Span(Duration::from_secs(seconds)))
-            }
-
-            fn visit_f64<E: serde::de::Error>(self, seconds: f64) -> Result<Span, E> {
-                Span::seconds(seconds)
-                    .ok_or_else(|| E::custom("a span of time must be a number of seconds from 0 on"))
-            }
-        }
-        deserializer.deserialize_any(TextOrSeconds).map_err(D::Error::custom)
+        span::deserialize(deserializer).map(Self).map_err(D::Error::custom)
     }
 }
 
@@ -207,14 +161,5 @@ mod tests {
     fn debug_shows_no_literal_key() {
         assert_eq!(format!("{:?}", EnvText::new("sk-canary")), "…");
         assert_eq!(format!("{:?}", EnvText::new("${KEY}")), "${KEY}");
-    }
-
-    #[test]
-    fn spans_have_units() {
-        let span = |text: &str| Span::parse(text).map(Span::duration);
-        assert_eq!(span("500ms"), Some(Duration::from_millis(500)));
-        assert_eq!(span("1.5 m"), Some(Duration::from_secs(90)));
-        assert_eq!(span("10"), None);
-        assert_eq!(span("-1s"), None);
     }
 }
