@@ -91,6 +91,28 @@ async fn a_set_up_that_failed_is_done_again_when_it_can_be() {
     assert!(store.read(None).await.unwrap().is_some());
 }
 
+// Who may use the tables that somebody else has made needs no right to make any.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_that_may_not_make_tables_uses_those_that_are_there() {
+    let Some(server) = postgres().await else { return };
+    let made = store(&server, "mainstay_keys").write(contract::key("a")).await.unwrap();
+    let (admin, connection) =
+        tokio_postgres::connect(&server.postgres_url(), tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let humble = "CREATE ROLE humble LOGIN; REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+        GRANT SELECT, INSERT, UPDATE, DELETE ON mainstay_keys, mainstay_keys_state TO humble";
+    admin.batch_execute(humble).await.unwrap();
+    let url = server.postgres_url().replace("mainstay@", "humble@");
+    let store = PostgresStore::new(PostgresConfig::new(url)).unwrap();
+    assert_eq!(store.read(None).await.unwrap().unwrap().revision, made.revision);
+    store.write(contract::key("b")).await.unwrap();
+    // A state that was emptied is begun again all the same.
+    admin.batch_execute("TRUNCATE mainstay_keys, mainstay_keys_state").await.unwrap();
+    let url = server.postgres_url().replace("mainstay@", "humble@");
+    let begun_again = PostgresStore::new(PostgresConfig::new(url)).unwrap();
+    begun_again.write(contract::key("c")).await.unwrap();
+}
+
 // S2: the network has lost the connections without telling anybody.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_was_waited_for_in_vain_is_not_used_again() {

@@ -89,16 +89,20 @@ impl PostgresStore {
     async fn client(&self) -> Result<Lent, StoreError> {
         let client = Lent(Some(self.0.pool.get().await.map_err(StoreError::failed)?));
         let tables = async || {
+            // Who may not make tables may use those that are there: making one needs the right to, also where it would do nothing.
+            let (table, state) = (&self.0.config.table, format!("{}_state", self.0.config.table));
+            let there = "SELECT to_regclass($1) IS NOT NULL AND to_regclass($2) IS NOT NULL";
+            let are_there = client.get().query_one(there, &[table, &state]).await?.get(0);
             // Two who begin at the same time would both find nothing there. Statements that are sent together are one transaction;
             // one that they began themselves would stay behind on the connection when something in it failed.
-            let statement = format!(
+            let make = format!(
                 "SELECT pg_advisory_xact_lock(7165925611); \
                  CREATE TABLE IF NOT EXISTS {table} (id text PRIMARY KEY, revision bigint NOT NULL, record text NOT NULL); \
-                 CREATE TABLE IF NOT EXISTS {table}_state (one boolean PRIMARY KEY CHECK (one), revision bigint NOT NULL); \
-                 INSERT INTO {table}_state VALUES (true, 0) ON CONFLICT DO NOTHING",
-                table = self.0.config.table,
+                 CREATE TABLE IF NOT EXISTS {state} (one boolean PRIMARY KEY CHECK (one), revision bigint NOT NULL);"
             );
-            client.get().batch_execute(&statement).await
+            let make = if are_there { "" } else { &make };
+            let begin = format!("INSERT INTO {state} VALUES (true, 0) ON CONFLICT DO NOTHING");
+            client.get().batch_execute(&format!("{make} {begin}")).await
         };
         match self.0.tables.get_or_try_init(tables).await {
             Ok(()) => Ok(client),
