@@ -165,7 +165,7 @@ fn postgres_store(server: &Server, number: usize) -> Store {
     (Arc::new(PostgresStore::new(config).unwrap()), MS(30))
 }
 
-/// These tests measure time: one after the other.
+/// These tests measure time: one after the other. nextest has a process for each, and the group `store-guard` for that.
 static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// While the server was away, from a moment after it went: each call was short, and went through as its policy says.
@@ -185,7 +185,7 @@ fn assert_policy(process: &Process, policy: WhenStoreFails, gone: Instant, back:
     }
 }
 
-/// Each call stumbles over the same damaged account.
+/// Calls stumble over a damaged account.
 async fn assert_is_not_away(process: &Process) {
     for _ in 0..10 {
         assert!(!process.ask().await, "nobody knows whether it has room");
