@@ -3,6 +3,8 @@
 mod keys;
 mod model;
 mod rehearse;
+#[cfg(test)]
+mod tests;
 mod usage;
 
 use std::io::{IsTerminal as _, Read as _, Write as _};
@@ -245,6 +247,21 @@ fn guard(config: &GatewayConfig) -> Result<Option<Guard>, Failure> {
     Ok(Some(Guard { keys: keys.open(&env)?, token }))
 }
 
+/// For commands that ask nobody: a gateway may have the files open, and such a command makes none.
+fn without_files(config: &mut GatewayConfig) -> Result<(), Failure> {
+    if let Some(budget) = config.client.budget.as_mut().filter(|budget| budget.store == Journal) {
+        budget.store = Memory;
+    }
+    let Some(folder) = config.client.semantic_cache.as_mut().and_then(|cache| cache.folder.take()) else {
+        return Ok(());
+    };
+    let folder = folder.resolve("semantic_cache.folder", &env).map_err(|error| error.message().to_owned())?;
+    if Path::new(&folder).is_dir() {
+        return Ok(());
+    }
+    Err(format!("semantic_cache.folder: there is no folder {folder}; make it"))
+}
+
 fn check_command(file: &Path) -> Result<(), Failure> {
     let mut config = read_config(file)?;
     alerts(&config)?;
@@ -255,10 +272,7 @@ fn check_command(file: &Path) -> Result<(), Failure> {
         admin.token(&env)?;
     }
     config.metrics.token(&env)?;
-    // A gateway may have the journal open, and a check makes no files.
-    if let Some(budget) = config.client.budget.as_mut().filter(|budget| budget.store == Journal) {
-        budget.store = Memory;
-    }
+    without_files(&mut config)?;
     client(&config)?;
     print(&format!(
         "{}: in order; {} providers, {} models\n",
@@ -271,6 +285,7 @@ fn check_command(file: &Path) -> Result<(), Failure> {
 fn route_command(file: &ConfigFile, model: &str, explain: bool) -> Result<(), Failure> {
     let mut config = file.read()?;
     config.client.budget = None; // nothing is spent
+    without_files(&mut config)?;
     let client = client(&config)?;
     let call = Call::ask(model, "");
     let runtime = runtime()?;
@@ -289,6 +304,7 @@ fn route_command(file: &ConfigFile, model: &str, explain: bool) -> Result<(), Fa
 fn models_command(file: &ConfigFile) -> Result<(), Failure> {
     let mut config = file.read()?;
     config.client.budget = None; // nothing is spent
+    without_files(&mut config)?;
     client(&config)?;
     let mut lines = String::new();
     for (name, model) in &config.client.models {
