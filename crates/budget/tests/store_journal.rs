@@ -159,8 +159,7 @@ fn told(store: JournalStore) -> Vec<Event> {
     let events = heard.clone();
     let builder = BudgetLayer::builder(Meter::builder().build(), store, LimitBook::default());
     builder.events(Events::to(move |event| events.lock().unwrap().push(event))).build().unwrap();
-    let told = heard.lock().unwrap().clone();
-    told
+    heard.lock().unwrap().clone()
 }
 
 // M4: no crash of a process leaves that, so somebody must hear of it; and what is booked does not become less.
