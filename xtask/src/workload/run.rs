@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context as TaskContext, Poll};
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use mainstay_cache_exact::ExactCacheLayer;
-use mainstay_cache_semantic::{Embedding, Preset, SemanticLayer};
+use mainstay_cache_semantic::{Embedding, Preset, SemanticCache, SemanticLayer};
 use mainstay_embed::{CacheConfig, CachedEmbedder, Identified as _, LocalEmbedder};
 use mainstay_provider_core::{
     BoxFuture, BoxProvider, CacheStatus, Call, ChatRequest, ChatResponse, Error, Message, Provider as _,
@@ -68,14 +68,21 @@ pub(super) async fn all(questions: &[Question], model: &Path) -> Result<Vec<Outc
     Ok(outcomes)
 }
 
-fn stack(caches: Caches, model: &Path) -> Result<BoxProvider> {
+/// What the customers ask.
+struct Desk {
+    provider: BoxProvider,
+    semantic: Option<SemanticCache>,
+}
+
+fn stack(caches: Caches, model: &Path) -> Result<Desk> {
     let provider = Counting::default();
     if caches == Caches::None {
-        return Ok(provider.boxed());
+        return Ok(Desk { provider: provider.boxed(), semantic: None });
     }
     let exact = ExactCacheLayer::builder().build()?;
     if caches == Caches::Exact {
-        return Ok(ServiceBuilder::new().layer(exact).service(provider).boxed());
+        let provider = ServiceBuilder::new().layer(exact).service(provider).boxed();
+        return Ok(Desk { provider, semantic: None });
     }
     let local = LocalEmbedder::open(model)?;
     let (name, identity) = (local.name().to_owned(), local.identity().as_str().to_owned());
@@ -83,10 +90,12 @@ fn stack(caches: Caches, model: &Path) -> Result<BoxProvider> {
     // A support desk is the case that the FAQ preset is made for.
     let semantic =
         SemanticLayer::builder(Embedding::new(cached, identity).model(name)).preset(Preset::Faq).build()?;
-    Ok(ServiceBuilder::new().layer(exact).layer(semantic).service(provider).boxed())
+    let cache = semantic.cache();
+    let provider = ServiceBuilder::new().layer(exact).layer(semantic).service(provider).boxed();
+    Ok(Desk { provider, semantic: Some(cache) })
 }
 
-async fn ask(desk: &BoxProvider, question: &Question) -> Result<Answered> {
+async fn ask(desk: &Desk, question: &Question) -> Result<Answered> {
     let mut request = ChatRequest::new(
         "support",
         vec![Message::system("You help."), Message::user(question.text.as_str())],
@@ -95,18 +104,30 @@ async fn ask(desk: &BoxProvider, question: &Question) -> Result<Answered> {
     let call = Call::new(request);
     let call = of_matter(call, question.matter);
     let begun = Instant::now();
-    let reply = desk.ask(call).await?;
+    let reply = desk.provider.ask(call).await?;
     let status = reply.head.cache;
     let answer = reply.collect().await?;
     let took = begun.elapsed();
-    // What is stored in the background is there before the next customer has typed.
-    tokio::time::sleep(Duration::from_micros(300)).await;
+    if let Some(semantic) = &desk.semantic {
+        kept(semantic).await?;
+    }
     let asked_nobody = matches!(status, CacheStatus::Hit { .. } | CacheStatus::SemanticHit { .. });
     Ok(Answered {
         status,
         is_wrong: answer.text() != question.matter.to_string(),
         took: if asked_nobody { took } else { took + PROVIDER },
     })
+}
+
+/// What is kept in the background is there before the next customer has typed, however busy this machine is: here every answer
+/// to a question that was looked for in vain.
+async fn kept(cache: &SemanticCache) -> Result<()> {
+    let kept = async {
+        while cache.stats().kept < cache.stats().misses {
+            tokio::time::sleep(Duration::from_micros(100)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), kept).await.context("an answer was not kept")
 }
 
 /// Tells the provider what the question is about: it knows the right answer, the caches must not see it.
@@ -251,4 +272,47 @@ pub(super) fn missed(outcomes: &[Outcome]) -> Vec<String> {
         }
     }
     missed
+}
+
+#[cfg(test)]
+mod tests {
+    use mainstay_cache_semantic::SemanticConfig;
+    use mainstay_provider_core::{EmbedCall, EmbedReply};
+
+    use super::*;
+
+    /// Takes its time for a vector.
+    #[derive(Clone)]
+    struct Slow;
+
+    impl Service<EmbedCall> for Slow {
+        type Response = EmbedReply;
+        type Error = Error;
+        type Future = BoxFuture<Result<EmbedReply, Error>>;
+
+        fn poll_ready(&mut self, _: &mut TaskContext<'_>) -> Poll<Result<(), Error>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, _: EmbedCall) -> Self::Future {
+            Box::pin(async {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                Ok(EmbedReply::new(ReplyHead::new("slow", "slow"), vec![vec![1.0, 0.0]], None))
+            })
+        }
+    }
+
+    #[tokio::test]
+    async fn who_asks_next_finds_what_was_answered_before_however_long_keeping_it_took() {
+        // So the vector is made after the answer.
+        let mut config = SemanticConfig::default();
+        config.embed_timeout = Duration::from_millis(1);
+        let layer = SemanticLayer::builder(Embedding::new(Slow, "slow")).config(config).build().unwrap();
+        let cache = layer.cache();
+        let provider = ServiceBuilder::new().layer(layer).service(Counting::default()).boxed();
+        let desk = Desk { provider, semantic: Some(cache) };
+        let question = Question { text: "How do I reset my password?".into(), matter: 1 };
+        assert!(is_miss(&ask(&desk, &question).await.unwrap()));
+        assert!(is_semantic(&ask(&desk, &question).await.unwrap()));
+    }
 }
