@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use mainstay_provider_core::{
     BoxFuture, CacheStatus, EmbedCall, EmbedInput, EmbedReply, EmbedRequest, Error, ErrorKind, ReplyHead,
-    Usage,
+    Timer, Usage,
 };
 use moka::future::Cache;
 use sha2::{Digest as _, Sha256};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tower_service::Service;
 
 use crate::error::{InvalidConfig, within};
@@ -58,7 +58,8 @@ impl CacheConfig {
 ///
 /// # Cancellation
 /// Dropping the future drops the inner one, unless another caller waits for the same text: then that one goes on by
-/// asking again.
+/// asking again. So does the end of a call's deadline, which is an [`ErrorKind::Timeout`]; who waits for another's vector
+/// waits no longer than its own.
 #[derive(Debug, Clone)]
 pub struct CachedEmbedder<E> {
     inner: E,
@@ -152,7 +153,7 @@ impl<E: Identified> CachedEmbedder<E> {
             told.get_or_init(|| told_now);
             Ok::<_, Error>(Arc::new(computed.next().expect("it was counted")))
         });
-        let result = computed.await;
+        let Some(result) = before(call.context.deadline, computed).await else { return Err(too_late()) };
         match (result, told.into_inner()) {
             (Ok(kept), Some(told)) => {
                 self.counts.misses.fetch_add(1, Ordering::Relaxed);
@@ -226,6 +227,18 @@ impl<E: Identified> CachedEmbedder<E> {
 
 /// Of the key, the head's names, and moka's own books.
 const OVERHEAD: usize = 200;
+
+/// In the time that a call has: who waits for another's vector would else wait by that one's deadline.
+async fn before<T>(deadline: Option<Instant>, computed: impl Future<Output = T>) -> Option<T> {
+    match deadline {
+        Some(deadline) => timeout_at(deadline, computed).await.ok(),
+        None => Some(computed.await),
+    }
+}
+
+fn too_late() -> Error {
+    Error::new(ErrorKind::Timeout(Timer::Total), "the vector did not come before the call's deadline")
+}
 
 fn part_of(call: &EmbedCall, wanted: &[usize]) -> EmbedCall {
     let texts = call.request.input.texts().unwrap_or_default();

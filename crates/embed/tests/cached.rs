@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use mainstay_embed::{CacheConfig, CachedEmbedder, InvalidConfig, RemoteConfig, RemoteEmbedder};
 use mainstay_provider_core::test_kit::{EmbedStep, Gate, ScriptedEmbedder};
-use mainstay_provider_core::{CacheStatus, EmbedCall, EmbedRequest, Embedder, ErrorKind, Namespace, Usage};
+use mainstay_provider_core::{
+    CacheStatus, EmbedCall, EmbedRequest, Embedder, ErrorKind, Namespace, Timer, Usage,
+};
+use tokio::time::Instant;
 
 type Cached = CachedEmbedder<RemoteEmbedder>;
 
@@ -117,6 +120,21 @@ async fn a_leader_that_is_dropped_leaves_its_followers_an_answer() {
     tokio::task::yield_now().await;
     leader.abort();
     assert_eq!(follower.await.unwrap().unwrap().vectors.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_another_s_vector_waits_no_longer_than_its_own_deadline() {
+    let upstream = ScriptedEmbedder::new([EmbedStep::hang()]);
+    let embedder = cached(&upstream);
+    let leader = tokio::spawn(embedder.embed(ask(&["hot"])));
+    upstream.when(|counts| counts.calls == 1).await;
+    let begun = Instant::now();
+    let mut hurried = ask(&["hot"]);
+    hurried.context.data_mut().deadline = Some(begun + Duration::from_secs(2));
+    let follower = tokio::time::timeout(Duration::from_secs(60), embedder.embed(hurried)).await;
+    let error = follower.expect("it keeps its deadline").unwrap_err();
+    assert_eq!((error.kind(), begun.elapsed().as_secs()), (ErrorKind::Timeout(Timer::Total), 2));
+    assert!(!leader.is_finished(), "nobody else's time is over");
 }
 
 #[tokio::test(start_paused = true)]
