@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::collections::HashSet;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -84,10 +85,12 @@ async fn an_alert_that_is_queued_is_sent_before_the_gateway_stops() {
     let mut gateway = Gateway::start(&config(&upstream, &receiver));
     chat(&gateway, "").await;
     gateway.terminate();
-    let begun = tokio::time::Instant::now();
+    // Long before the receiver wants anything again: each has one attempt at the stop, besides one that was over before.
     assert!(gateway.ended().await.success());
-    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
     verify(&received(&receiver).await);
+    let requests = receiver.requests.lock().unwrap();
+    let ids: HashSet<_> = requests.iter().map(|request| request.split("\"id\":").nth(1)).collect();
+    assert!(requests.len() <= 2 * ids.len(), "{requests:?}");
 }
 
 #[tokio::test]

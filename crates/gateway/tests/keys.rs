@@ -119,13 +119,16 @@ async fn who_shows_a_key_is_served_and_nobody_else() {
             answer.contains("\"type\":\"authentication_error\"") && answer.contains("invalid_api_key"),
             "{answer}"
         );
-        // Security test 3; the quickest of ten, since the machine may be busy.
+        // Security test 3; the quickest of a hundred, since the machine may be busy. Who takes longer by itself, takes it each time.
         let mut quickest = Duration::MAX;
-        for _ in 0..10 {
+        for _ in 0..100 {
             let begun = Instant::now();
             let hostile = with_key(&post(path, &chat_body("")), "' OR pg_sleep(8)--");
             assert!(exchange(&gateway, &hostile).await.starts_with("HTTP/1.1 401"));
             quickest = quickest.min(begun.elapsed());
+            if quickest < Duration::from_millis(50) {
+                break;
+            }
         }
         assert!(quickest < Duration::from_millis(50), "{quickest:?}");
     }

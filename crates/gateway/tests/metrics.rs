@@ -35,11 +35,19 @@ async fn get(address: &str, path: &str, headers: &str) -> String {
     client.read_to_end().await
 }
 
-/// The page, which must come at once whatever else is slow: with room for a busy machine.
+/// The page, which must come at once whatever else is slow. A busy machine is slow now and then; what waits for a store that is
+/// away waits each time.
 async fn scrape(address: &str, headers: &str) -> String {
-    let begun = Instant::now();
-    let answer = get(address, "/metrics", headers).await;
-    assert!(begun.elapsed() < Duration::from_secs(4), "a scrape took {:?}", begun.elapsed());
+    let mut took = Vec::new();
+    let answer = loop {
+        let begun = Instant::now();
+        let answer = get(address, "/metrics", headers).await;
+        if begun.elapsed() < Duration::from_secs(4) {
+            break answer;
+        }
+        took.push(begun.elapsed());
+        assert!(took.len() < 3, "scrapes took {took:?}");
+    };
     let (head, page) = answer.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("HTTP/1.1 200"), "{answer}");
     page.to_owned()
