@@ -42,6 +42,9 @@ const WRITE: &str = "
     redis.call('SET', KEYS[1], ARGV[4], 'PX', ARGV[5])
     return 0";
 
+/// How often it is looked anew at what stands there.
+const MOST_TRIES: usize = 4;
+
 /// How long it is known that a scope was purged: far longer than a write is on its way.
 const KNOWN: Duration = Duration::from_secs(30 * 86_400);
 
@@ -55,31 +58,31 @@ impl RedisStore {
         left: i64,
     ) -> Result<(), StoreError> {
         let mut before = self.before(connected, key).await?;
-        loop {
+        for _ in 0..MOST_TRIES {
             match self.write_if(connected, &before, value, left).await? {
                 Done::Written | Done::Purged => return Ok(()),
                 // By somebody who had begun earlier, or at the same time.
-                Done::Overtaken => before.head = self.head(connected, &before.name).await?,
+                Done::Overtaken => before.head = self.before(connected, key).await?.head,
             }
         }
+        // Many write the same at once: one of them stays.
+        Ok(())
     }
 
     pub(super) async fn before(&self, connected: &mut Connected, key: &Key) -> Result<Before, StoreError> {
         let (name, purges_name) = (self.0.names.key(key), self.0.names.purges(key.scope()));
-        let asked = cmd("GET").arg(&purges_name).query_async(&mut connected.connection).await;
-        let purges: Option<Bytes> = asked.map_err(|error| self.failed(error))?;
-        let head = self.head(connected, &name).await?;
-        Ok(Before { name, purges_name, purges: purges.unwrap_or_default(), head })
-    }
-
-    async fn head(&self, connected: &mut Connected, name: &str) -> Result<Bytes, StoreError> {
-        let asked =
-            cmd("GETRANGE").arg(name).arg(0).arg(HEAD - 1).query_async(&mut connected.connection).await;
-        match asked {
+        let mut asked = pipe();
+        asked.cmd("GET").arg(&purges_name).cmd("GETRANGE").arg(&name).arg(0).arg(HEAD - 1);
+        let told = match asked.query_async::<(Option<Bytes>, Bytes)>(&mut connected.connection).await {
             // No text stands there: it is replaced, as if nothing did.
-            Err(error) if is_refusal(&error) => Ok(Bytes::new()),
-            asked => asked.map_err(|error| self.failed(error)),
-        }
+            Err(error) if is_refusal(&error) => {
+                let purges = cmd("GET").arg(&purges_name).query_async(&mut connected.connection).await;
+                purges.map(|purges| (purges, Bytes::new()))
+            }
+            told => told,
+        };
+        let (purges, head) = told.map_err(|error| self.failed(error))?;
+        Ok(Before { name, purges_name, purges: purges.unwrap_or_default(), head })
     }
 
     /// Writes if everything still is as it was before.
@@ -132,5 +135,5 @@ impl RedisStore {
 
 /// The server answered, and said no.
 fn is_refusal(error: &RedisError) -> bool {
-    error.code().is_some() && !error.is_io_error() && !error.is_unrecoverable_error()
+    !(error.is_io_error() || error.is_timeout() || error.is_unrecoverable_error())
 }
