@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -179,7 +180,7 @@ impl BudgetBuilder {
             outbox: Outbox::new(self.most_owed),
             counts: Counts::default(),
             runtime: OnceLock::new(),
-            is_kept: OnceLock::new(),
+            is_kept: AtomicBool::new(false),
             keeping: tokio::sync::Mutex::default(),
         };
         Ok(BudgetLayer::new(Budget::new(Arc::new(core))))

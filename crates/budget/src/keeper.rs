@@ -1,6 +1,7 @@
 //! What is seen to from time to time: leases are renewed, holds of the crashed are booked, shares are kept.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -19,16 +20,16 @@ const AWAY: Duration = Duration::from_secs(1);
 const AT_ONCE: usize = 1_000;
 
 impl Core {
-    /// Sees to it that somebody keeps house, from the first call in a runtime on.
+    /// Sees to it that somebody keeps house, from the first call in a runtime on, and again when that runtime has ended.
     pub(crate) fn keep(self: &Arc<Self>) {
-        if self.is_kept.get().is_some() {
+        if self.is_kept.load(Ordering::Acquire) {
             return;
         }
         let Ok(runtime) = Handle::try_current() else { return };
-        if self.is_kept.set(()).is_ok() {
-            // Set once, together with the flag before it.
+        if !self.is_kept.swap(true, Ordering::AcqRel) {
+            // The first stays: it is where tasks run that begin outside of any.
             let _first = self.runtime.set(runtime.clone());
-            runtime.spawn(keep_house(Arc::downgrade(self)));
+            runtime.spawn(keep_house(Kept(Arc::downgrade(self))));
         }
     }
 
@@ -149,7 +150,19 @@ impl Drop for Taking<'_> {
     }
 }
 
-async fn keep_house(core: Weak<Core>) {
+/// Who keeps house. A task goes with its runtime, however that ends: then the next call finds another.
+struct Kept(Weak<Core>);
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if let Some(core) = self.0.upgrade() {
+            core.is_kept.store(false, Ordering::Release);
+        }
+    }
+}
+
+async fn keep_house(kept: Kept) {
+    let core = &kept.0;
     loop {
         let Some(pause) = core.upgrade().map(|core| (core.lease / 3).min(Duration::from_secs(60))) else {
             return;

@@ -1,6 +1,6 @@
 //! What all handles of one budget share: reserves for calls, and books what they used.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -38,7 +38,8 @@ pub(crate) struct Core {
     pub(crate) counts: Counts,
     /// Where tasks run: the runtime of the first call.
     pub(crate) runtime: OnceLock<Handle>,
-    pub(crate) is_kept: OnceLock<()>,
+    /// Whether somebody keeps house.
+    pub(crate) is_kept: AtomicBool,
     /// Held by who keeps house: one at a time.
     pub(crate) keeping: tokio::sync::Mutex<()>,
 }
