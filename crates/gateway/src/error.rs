@@ -106,8 +106,8 @@ impl From<Error> for ApiError {
             api.body.insert("type".into(), "insufficient_quota".into());
         }
         api.retry_after = error.retry_after();
-        // A budget is not reset within the seconds that a client waits.
-        api.is_final = error.code() == Some("budget_exceeded");
+        // A budget is not reset within the seconds that a client waits, and a cache alone is not filled by asking it.
+        api.is_final = matches!(error.code(), Some("budget_exceeded" | "not_in_cache"));
         api.body.insert("mainstay".into(), details(&error));
         api
     }

@@ -155,11 +155,13 @@ impl ClientBuilder {
         let caches = self.caches(&deployments, &meter)?;
         let stacks = |policy: &Policy, caches: CacheLayers| {
             let retry = stack::retry(policy, &retries, Some(&router), &self.events)?;
+            let has_cache = caches.are_there();
             let (budget, rescue) = (spending.clone(), stack::rescue(policy, &self.events)?);
             let layers = ModelLayers { caches, budget, rescue, retry };
             Ok::<_, Error>(Stacks {
                 chat: stack::of_model(&layers, router.clone()),
                 embedder: stack::of_embedding_model(&layers, router.clone()),
+                has_cache,
             })
         };
         let mut models = HashMap::with_capacity(self.models.len());

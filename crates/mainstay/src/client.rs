@@ -120,7 +120,7 @@ impl Client {
     /// Asks for an answer in the form that the request names.
     pub async fn call(&self, call: impl Into<Call>) -> Result<Reply, Error> {
         let call = call.into();
-        self.directory.of(call.model()).chat.ask(call).await
+        self.directory.chat(&call)?.ask(call).await
     }
 
     /// Asks for embeddings.

@@ -62,6 +62,15 @@ impl CacheLayers {
         }
         caches
     }
+
+    /// Whether there is any.
+    pub(crate) fn are_there(&self) -> bool {
+        #[cfg(feature = "cache-semantic")]
+        if self.semantic.is_some() {
+            return true;
+        }
+        self.exact.is_some()
+    }
 }
 
 /// What a call to a model runs through.

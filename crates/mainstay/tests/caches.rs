@@ -69,6 +69,18 @@ async fn no_tenant_gets_anothers_answer() {
     assert!(matches!(own.head.cache, CacheStatus::Hit { .. }));
 }
 
+// RFC 9111, 5.2.1.7: nobody is asked who would be paid for it.
+#[tokio::test(start_paused = true)]
+async fn without_a_cache_a_call_for_a_cached_answer_alone_is_refused() {
+    let fresh = "[cache]\n[models.fresh]\ncache = false\ndeployments = [{ model = \"sim/echo\" }]\n";
+    for (tables, model) in [("", "sim/echo"), (fresh, "fresh")] {
+        let mut call = Call::ask(model, "one");
+        call.context_mut().cache.only_if_cached = true;
+        let error = client(tables).chat(call).await.unwrap_err();
+        assert_eq!((error.kind(), error.code()), (ErrorKind::Unavailable, Some("not_in_cache")));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_call_can_ask_for_a_cached_answer_only() {
     let client = client("[cache]\n");

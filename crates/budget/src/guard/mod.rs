@@ -257,8 +257,9 @@ impl Guard {
             return self.0.circuit().looked_in_vain(look, Instant::now());
         };
         let guard = self.clone();
+        // Made here: a runtime that ends may drop the task before it has begun.
+        let looking = Looking(self.0.clone(), look);
         runtime.spawn(async move {
-            let looking = Looking(&guard.0, look);
             if let Ok(Ok(())) = timeout(guard.0.longest, guard.0.store.ping()).await {
                 let is_back = guard.0.circuit().look_succeeded(look);
                 if is_back {
@@ -326,9 +327,9 @@ impl Drop for Giving<'_> {
 }
 
 /// A look at the store that has not succeeded when this is dropped has failed, a panic included.
-struct Looking<'a>(&'a Inner, StoreLook);
+struct Looking(Arc<Inner>, StoreLook);
 
-impl Drop for Looking<'_> {
+impl Drop for Looking {
     fn drop(&mut self) {
         self.0.circuit().looked_in_vain(self.1, Instant::now());
     }

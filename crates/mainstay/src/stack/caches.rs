@@ -191,6 +191,11 @@ mod semantic {
         let memory = memory(settings)?;
         if let Some(folder) = folder {
             let folder = folder.resolve("semantic_cache.folder", env)?;
+            if !Path::new(&folder).is_dir() {
+                return Err(configuration(format!(
+                    "semantic_cache.folder: there is no folder {folder}; make it"
+                )));
+            }
             let file = Path::new(&folder).join("semantic-cache.log");
             let log = LogStore::open(LogConfig::new(file, place.identity), memory)
                 .map_err(|why| configuration(format!("semantic_cache.folder: {why}")).with_source(why))?;
