@@ -1,33 +1,40 @@
 -- What the operations share. Locks are always taken in this order, so that nobody waits in a circle: the name of the hold
 -- (an advisory lock), rows of holds by name or without waiting, rows of accounts by name and slice, rows of totals by name.
 
--- Makes the rows of these accounts that are not there, and locks all: one after the other, in their order. One that `purge` takes away
--- while it is waited for is made again: else what is reserved there would stand nowhere.
+-- Makes the rows of these accounts that are not there, and locks all. One that `purge` takes away while it is waited for is made again:
+-- else what is reserved there would stand nowhere.
 CREATE OR REPLACE FUNCTION mainstay_budget_lock_1(
     p_accounts bytea[], p_slices int8[], p_rolls bool[], p_forget int8[]
 ) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-    v_row record;
+    v_wanted int8;
+    v_locked int8;
 BEGIN
-    FOR v_row IN
-        SELECT k.account, k.slice, max(k.forget) AS forget
-        FROM (
-            SELECT * FROM unnest(p_accounts, p_slices, p_forget) AS c (account, slice, forget)
-            UNION ALL
-            SELECT c.account, -1, c.forget FROM unnest(p_accounts, p_rolls, p_forget) AS c (account, rolls, forget)
-            WHERE c.rolls
-        ) AS k
-        GROUP BY k.account, k.slice ORDER BY k.account, k.slice
     LOOP
-        LOOP
-            PERFORM 1 FROM mainstay_budget_accounts AS a
-                WHERE a.account = v_row.account AND a.slice = v_row.slice FOR UPDATE;
-            EXIT WHEN FOUND;
-            INSERT INTO mainstay_budget_accounts (account, slice, forget_at)
-                VALUES (v_row.account, v_row.slice, clock_timestamp() + v_row.forget * interval '1 millisecond')
-                ON CONFLICT (account, slice) DO NOTHING;
-            EXIT WHEN FOUND;
-        END LOOP;
+        INSERT INTO mainstay_budget_accounts (account, slice, forget_at)
+            SELECT k.account, k.slice, clock_timestamp() + max(k.forget) * interval '1 millisecond'
+            FROM (
+                SELECT * FROM unnest(p_accounts, p_slices, p_forget) AS c (account, slice, forget)
+                UNION ALL
+                SELECT c.account, -1, c.forget FROM unnest(p_accounts, p_rolls, p_forget) AS c (account, rolls, forget)
+                WHERE c.rolls
+            ) AS k
+            GROUP BY k.account, k.slice ORDER BY k.account, k.slice
+            ON CONFLICT (account, slice) DO NOTHING;
+        PERFORM 1 FROM mainstay_budget_accounts AS a
+            WHERE (a.account, a.slice) IN (
+                SELECT * FROM unnest(p_accounts, p_slices)
+                UNION ALL
+                SELECT c.account, -1 FROM unnest(p_accounts, p_rolls) AS c (account, rolls) WHERE c.rolls
+            )
+            ORDER BY a.account, a.slice FOR UPDATE;
+        GET DIAGNOSTICS v_locked = ROW_COUNT;
+        SELECT count(*) INTO v_wanted FROM (
+            SELECT * FROM unnest(p_accounts, p_slices)
+            UNION
+            SELECT c.account, -1 FROM unnest(p_accounts, p_rolls) AS c (account, rolls) WHERE c.rolls
+        ) AS k;
+        EXIT WHEN v_locked >= v_wanted;
     END LOOP;
 END $$;
 
