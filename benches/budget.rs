@@ -10,7 +10,6 @@ use std::thread;
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use futures_util::FutureExt;
 use instant::Instant;
 use mainstay_budget::{
     AccountKey, AttemptMeterLayer, BudgetLayer, BudgetStore, Charge, HoldId, JournalConfig, JournalStore,
@@ -44,15 +43,15 @@ fn row(hold: HoldId, subjects: &[String]) -> Arc<UsageRow> {
     Arc::new(row)
 }
 
-/// One call's reservation and settlement.
+/// One call's reservation and settlement, taken at once as the layer takes them.
 fn reserve_and_settle(store: &impl BudgetStore, charges: &[Charge], row: &Arc<UsageRow>) {
     let hold = HoldId::by_chance(NOW);
     let ask = Reservation { hold, lease: Duration::from_secs(60), charges, if_lost: row, now_ms: NOW };
-    let reserved = store.reserve(ask).now_or_never().expect("it answers at once").expect("it is well");
+    let reserved = store.reserve(ask).now().expect("it answers at once").expect("it is well");
     assert!(matches!(reserved, Reserved::Granted(_)));
     let (actual, rows) = ([1, 1, 1], std::slice::from_ref(row));
     let settlement = Settlement { hold, charges, actual: &actual, rows, now_ms: NOW };
-    let settled = store.settle(settlement).now_or_never().expect("it answers at once").expect("it is well");
+    let settled = store.settle(settlement).now().expect("it answers at once").expect("it is well");
     assert!(matches!(black_box(settled), Settled::Now(_)));
 }
 
